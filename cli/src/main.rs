@@ -1,0 +1,2 @@
+//! The binary `canary`.
+fn main() {}
