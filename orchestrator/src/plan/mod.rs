@@ -1,0 +1,8 @@
+//! From a workflow to a [`Plan`]: semantics, interpolation, graph checks.
+
+mod model;
+
+pub use model::{
+    Action, Analyze, Approval, Deadlines, Edge, EdgeIndex, EdgeMode, GateIndex, Join, Node, NodeIndex, OnFailure, Output,
+    Plan, Retry, SwitchCase, Task, Values, VerifyWeight,
+};
