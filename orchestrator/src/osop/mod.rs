@@ -5,5 +5,6 @@
 
 pub mod model;
 pub mod runtime;
+pub mod settings;
 pub mod tree;
 pub mod word;

@@ -1,0 +1,493 @@
+//! What a release is told besides its graph: `x-canary` of the workflow and the profile, merged.
+//!
+//! Every value knows its place, and so whether it came from the workflow, the profile or the command line. What is not
+//! written is `None` here where its default depends on something else, and has its default where it does not.
+//! Keys, units, ranges and defaults for people are in the reference.
+
+use std::time::Duration;
+
+use crate::diagnostic::{Span, Spanned};
+use crate::osop::model::Text;
+use crate::osop::runtime::Runtime;
+use crate::osop::tree::Value;
+use crate::osop::word::words;
+
+/// All settings of a release.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What is released.
+    pub service: Option<Text>,
+    /// Where it lives; also the variable `NAMESPACE` where nothing else sets that.
+    pub namespace: Option<Text>,
+    /// Values for `${name}`, each name once, from all places: `--set`, then `x-canary.variables`, then the profile's, then the
+    /// workflow's top-level `variables`.
+    pub variables: Vec<(Text, Value)>,
+    /// Runtimes that replace a node's own, by node id.
+    pub nodes: Vec<(Text, Runtime)>,
+    /// Queries for outputs that name none.
+    pub queries: Queries,
+    /// Where evidence comes from.
+    pub sources: Sources,
+    /// What splits traffic.
+    pub traffic: Traffic,
+    /// How the service's own metrics look.
+    pub metrics: Metrics,
+    /// Gates, watched while the canary has traffic; names are unique.
+    pub gates: Vec<GateSettings>,
+    /// How 100 % is watched before a run counts as promoted. `None`: 5 minutes or the longest gate window, whichever is longer.
+    pub bake: Option<Spanned<Duration>>,
+    /// How long to wait for evidence and for people.
+    pub deadlines: Deadlines,
+    /// Where news go; names are unique.
+    pub notify: Vec<Channel>,
+    /// What a failure does with the weight. `None`: rollback.
+    pub on_failure: Option<Spanned<OnFailure>>,
+    /// What holds for approvals that do not say it themselves.
+    pub approvals: Approvals,
+    /// Commands that change the workload itself.
+    pub workload: Workload,
+}
+
+impl Settings {
+    /// The value of a variable.
+    pub fn variable(&self, name: &str) -> Option<&Value> {
+        self.variables
+            .iter()
+            .find(|(known, _)| known.value == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The runtime that replaces the one of this node.
+    pub fn node_runtime(&self, id: &str) -> Option<&Runtime> {
+        self.nodes
+            .iter()
+            .find(|(known, _)| known.value == id)
+            .map(|(_, runtime)| runtime)
+    }
+}
+
+words! {
+    /// What a failure does with the weight.
+    pub enum OnFailure {
+        /// Weight 0, then the workflow's way back.
+        Rollback = "rollback",
+        /// Keep the weight and tell people.
+        Hold = "hold",
+    }
+}
+
+/// Queries for outputs that name none: of one node, or of any output of that name.
+#[derive(Clone, Debug, Default)]
+pub struct Queries {
+    /// Node id, then output name.
+    pub by_node: Vec<(Text, Vec<(Text, QuerySettings)>)>,
+    /// Output name, exact or without its `_<number>` suffix.
+    pub general: Vec<(Text, QuerySettings)>,
+}
+
+impl Queries {
+    /// The query for an output: the node's own, then the general one of that name, then the general one of the name without its
+    /// `_<number>` suffix.
+    pub fn find(&self, node: &str, output: &str) -> Option<&QuerySettings> {
+        let of = |list: &'_ [(Text, QuerySettings)], name: &str| -> Option<usize> {
+            list.iter().position(|(known, _)| known.value == name)
+        };
+        if let Some((_, list)) = self.by_node.iter().find(|(known, _)| known.value == node)
+            && let Some(at) = of(list, output)
+        {
+            return Some(&list[at].1);
+        }
+        let stem = output
+            .rsplit_once('_')
+            .filter(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let at = of(&self.general, output).or_else(|| of(&self.general, stem?.0))?;
+        Some(&self.general[at].1)
+    }
+}
+
+/// One PromQL query and how its answer becomes a number.
+#[derive(Clone, Debug)]
+pub struct QuerySettings {
+    /// The whole entry.
+    pub span: Span,
+    /// PromQL; may contain `{{window}}` and variables.
+    pub query: Text,
+    /// Unit that the source answers in.
+    pub unit: Option<Text>,
+    /// Unit of the output (`as`).
+    pub as_unit: Option<Text>,
+    /// How a range becomes one number; default last.
+    pub reduce: Option<Spanned<Reduce>>,
+    /// Samples needed; default 1.
+    pub min_samples: Option<Spanned<u32>>,
+}
+
+words! {
+    /// How a range of samples becomes one number.
+    pub enum Reduce { Last = "last", Max = "max", Min = "min", Mean = "mean" }
+}
+
+/// Where evidence comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A Prometheus API.
+    pub prometheus: Option<PrometheusSettings>,
+    /// `/metrics` of the instances themselves.
+    pub scrape: Option<ScrapeSettings>,
+}
+
+/// A secret by the place it is kept in, never by its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// Name of an environment variable.
+    Env(Text),
+    /// Path of a file; its content without the last line end.
+    File(Text),
+}
+
+impl SecretRef {
+    /// Name of the variable or path of the file.
+    pub fn name(&self) -> &Text {
+        match self {
+            Self::Env(name) | Self::File(name) => name,
+        }
+    }
+}
+
+/// A Prometheus API.
+#[derive(Clone, Debug)]
+pub struct PrometheusSettings {
+    /// The whole mapping.
+    pub span: Span,
+    /// Base URL, without `/api/v1`; may hold variables.
+    pub url: Text,
+    /// How it is authenticated.
+    pub auth: Auth,
+    /// Bound of one request.
+    pub timeout: Spanned<Duration>,
+    /// Headers of every request; no secrets.
+    pub headers: Vec<(Text, Text)>,
+    /// Headers whose values are in environment variables: header name, variable.
+    pub headers_env: Vec<(Text, Text)>,
+    /// `X-Scope-OrgID`.
+    pub tenant: Option<Text>,
+    /// Certificates.
+    pub tls: Tls,
+}
+
+/// How a source is authenticated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(SecretRef),
+    /// `Authorization: Basic`.
+    Basic {
+        /// User name.
+        username: Text,
+        /// Password.
+        password: SecretRef,
+    },
+}
+
+/// Certificates of a source.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Certificates (PEM) that are trusted besides the system's.
+    pub ca_file: Option<Text>,
+    /// Client certificate (PEM); together with `key_file`.
+    pub cert_file: Option<Text>,
+    /// Key of the client certificate (PEM).
+    pub key_file: Option<Text>,
+    /// Name that the server's certificate must carry.
+    pub server_name: Option<Text>,
+    /// Do not check the server's certificate.
+    pub insecure_skip_verify: bool,
+}
+
+/// `/metrics` of the instances themselves.
+#[derive(Clone, Debug)]
+pub struct ScrapeSettings {
+    /// The whole mapping.
+    pub span: Span,
+    /// URLs of stable instances.
+    pub stable: Vec<Text>,
+    /// URLs of canary instances; not empty.
+    pub canary: Vec<Text>,
+    /// Time between scrapes.
+    pub interval: Spanned<Duration>,
+    /// Bound of one scrape.
+    pub timeout: Spanned<Duration>,
+}
+
+words! {
+    /// What splits traffic.
+    pub enum RouterKind {
+        /// The splitter of `canary proxy`.
+        Local = "local",
+        /// Nothing that canary drives: the workflow's own commands do, or no traffic is moved.
+        None = "none",
+    }
+}
+
+/// What splits traffic.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// Which router. `None`: local if a proxy is named.
+    pub router: Option<Spanned<RouterKind>>,
+    /// The running `canary proxy`: its name, or the path of its control socket.
+    pub proxy: Option<Text>,
+    /// How long a weight may take to be observed. `None`: 30 s.
+    pub timeout: Option<Spanned<Duration>>,
+}
+
+/// How the service's own metrics look: a preset, or the metrics themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Place of the mapping, if it is written.
+    pub span: Option<Span>,
+    /// Name of a preset.
+    pub preset: Option<Text>,
+    /// Parameters of the preset.
+    pub parameters: Vec<(Text, Text)>,
+    /// Counter of requests.
+    pub requests: Option<RequestsMetric>,
+    /// Histogram of latency.
+    pub latency: Option<LatencyMetric>,
+    /// Label matchers that select the canary, for example `version="2.1"`.
+    pub canary: Option<Text>,
+    /// Label matchers that select stable.
+    pub stable: Option<Text>,
+}
+
+/// Counter of requests.
+#[derive(Clone, Debug)]
+pub struct RequestsMetric {
+    /// The whole mapping.
+    pub span: Span,
+    /// Name of the counter.
+    pub counter: Text,
+    /// Label matchers of the service.
+    pub matchers: Option<Text>,
+    /// Label matchers of what counts as an error. `None`: `code=~"5.."`.
+    pub errors: Option<Text>,
+}
+
+/// Histogram of latency.
+#[derive(Clone, Debug)]
+pub struct LatencyMetric {
+    /// The whole mapping.
+    pub span: Span,
+    /// Name of the histogram, without `_bucket`.
+    pub histogram: Text,
+    /// Unit of its buckets.
+    pub unit: Option<Text>,
+    /// Label matchers of the service.
+    pub matchers: Option<Text>,
+}
+
+/// What a gate measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GateMetric {
+    /// `error_rate`: a ratio, 0 to 1.
+    ErrorRate,
+    /// `p50_latency`, `p99_latency`, `p99.9_latency`: a quantile of latency.
+    Latency {
+        /// Above 0, below 1.
+        quantile: f64,
+    },
+}
+
+/// A condition on a metric, with limits. Fields mean what Argo's of the same name mean.
+#[derive(Clone, Debug)]
+pub struct GateSettings {
+    /// The whole mapping.
+    pub span: Span,
+    /// Unique name.
+    pub name: Text,
+    /// What is measured; this or `query`.
+    pub metric: Option<Spanned<GateMetric>>,
+    /// PromQL; this or `metric`.
+    pub query: Option<Text>,
+    /// Unit that the source answers in; needed for a latency query.
+    pub unit: Option<Text>,
+    /// Unit that conditions see (`as`).
+    pub as_unit: Option<Text>,
+    /// Pass when true.
+    pub success_condition: Option<Text>,
+    /// Fail when true.
+    pub failure_condition: Option<Text>,
+    /// Fail when outside.
+    pub threshold_range: Option<ThresholdRange>,
+    /// Language of the conditions.
+    pub syntax: Option<Spanned<Syntax>>,
+    /// How absence of data is read.
+    pub compat: Option<Spanned<Compat>>,
+    /// Pause between measurements.
+    pub interval: Option<Spanned<Duration>>,
+    /// How far back one measurement looks.
+    pub window: Option<Spanned<Duration>>,
+    /// Time to the first measurement.
+    pub initial_delay: Option<Spanned<Duration>>,
+    /// Measurements until it has passed.
+    pub count: Option<Spanned<u32>>,
+    /// Fails when more than this many failed; -1: never by count.
+    pub failure_limit: Option<Spanned<i64>>,
+    /// Inconclusive when more than this many were.
+    pub inconclusive_limit: Option<Spanned<u32>>,
+    /// Error when more than this many in a row were.
+    pub consecutive_error_limit: Option<Spanned<u32>>,
+    /// Passes when this many in a row passed.
+    pub consecutive_success_limit: Option<Spanned<u32>>,
+    /// Requests that the canary must have had in the window.
+    pub min_requests: Option<Spanned<u64>>,
+}
+
+/// Bounds as written (`500`, `500ms`, `1%`); at least one is there.
+#[derive(Clone, Debug)]
+pub struct ThresholdRange {
+    /// The whole mapping.
+    pub span: Span,
+    /// Lowest value that passes.
+    pub min: Option<Text>,
+    /// Highest value that passes.
+    pub max: Option<Text>,
+}
+
+words! {
+    /// Language of conditions.
+    pub enum Syntax { Cel = "cel", Expr = "expr" }
+}
+words! {
+    /// How doubtful answers are read.
+    pub enum Compat {
+        /// No data, NaN, several series: inconclusive.
+        Strict = "strict",
+        /// As Argo Rollouts reads them.
+        Argo = "argo",
+    }
+}
+
+/// How long to wait for evidence and for people.
+#[derive(Clone, Debug, Default)]
+pub struct Deadlines {
+    /// After this long without data a check is inconclusive. `None`: 3 scrapes or the gate's interval, whichever is longer.
+    pub evidence: Option<Spanned<Duration>>,
+    /// After this long without a person's decision a blocked run fails. `None`: 15 minutes.
+    pub decision: Option<Spanned<Duration>>,
+}
+
+/// What holds for approvals that do not say it themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Approvals {
+    /// People who may approve.
+    pub approvers: Vec<Text>,
+    /// How many of them must agree.
+    pub required: Option<Spanned<u32>>,
+    /// After this long an approval times out.
+    pub timeout: Option<Spanned<Duration>>,
+}
+
+/// Shell commands that change the workload itself, for the native actions.
+#[derive(Clone, Debug, Default)]
+pub struct Workload {
+    /// Makes the workload the new version.
+    pub promote: Option<Text>,
+    /// Puts the workload back.
+    pub rollback: Option<Text>,
+    /// Changes how many instances the canary has; the number is in `CANARY_REPLICAS`.
+    pub scale: Option<Text>,
+    /// Bound of one command. `None`: 10 minutes.
+    pub timeout: Option<Spanned<Duration>>,
+}
+
+words! {
+    /// News that a channel may ask for.
+    pub enum NotifyEvent {
+        /// A run started.
+        Started = "started",
+        /// The weight rose.
+        Step = "step",
+        /// Somebody must agree.
+        Approval = "approval",
+        /// Paused by a person.
+        Paused = "paused",
+        /// Cannot decide by itself.
+        Blocked = "blocked",
+        /// Goes on after a block or a pause.
+        Unblocked = "unblocked",
+        /// Something failed; traffic is being taken off.
+        Failing = "failing",
+        /// A run ended.
+        Ended = "ended",
+    }
+}
+
+words! {
+    /// Kinds of channels.
+    pub enum ChannelType { Slack = "slack", PagerDuty = "pagerduty", Webhook = "webhook", Command = "command" }
+}
+
+/// Where news go.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// The whole mapping.
+    pub span: Span,
+    /// Unique name.
+    pub name: Text,
+    /// How they get there.
+    pub target: ChannelTarget,
+    /// Which news. `None`: all but `step`.
+    pub events: Option<Vec<Spanned<NotifyEvent>>>,
+    /// Bound of one delivery.
+    pub timeout: Spanned<Duration>,
+}
+
+/// How news get to people.
+#[derive(Clone, Debug)]
+pub enum ChannelTarget {
+    /// Slack's incoming webhook; its URL is a secret.
+    SlackWebhook {
+        /// The URL.
+        webhook: SecretRef,
+    },
+    /// Slack's `chat.postMessage`.
+    SlackApi {
+        /// Bot token.
+        token: SecretRef,
+        /// Channel id or name.
+        channel: Text,
+        /// Base URL.
+        api_url: Text,
+    },
+    /// PagerDuty's Events API v2.
+    PagerDuty {
+        /// Integration key.
+        routing_key: SecretRef,
+        /// Base URL.
+        api_url: Text,
+    },
+    /// A POST of JSON.
+    Webhook {
+        /// Where to.
+        url: WebhookUrl,
+        /// Key of the signature.
+        secret: Option<SecretRef>,
+    },
+    /// A program; it reads JSON on stdin.
+    Command {
+        /// Program and arguments; not empty.
+        argv: Vec<Text>,
+    },
+}
+
+/// Address of a webhook.
+#[derive(Clone, Debug)]
+pub enum WebhookUrl {
+    /// Written in the file.
+    Plain(Text),
+    /// A secret itself.
+    Secret(SecretRef),
+}
