@@ -1,1 +1,11 @@
+//! Routers: what sets the share of requests that the canary gets.
 //!
+//! [`Router`] is what the orchestrator talks to; one file per implementation. Built here today is the local splitter:
+//! [`splitter`] is the proxy itself, [`local`] drives one that runs in another process, over its admin socket.
+
+mod router;
+pub mod splitter;
+mod weight;
+
+pub use router::{Acceptance, Observed, Requests, Router, RouterError, RouterErrorKind};
+pub use weight::{Weight, WeightError};

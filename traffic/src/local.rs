@@ -1,0 +1,2 @@
+//! Drives a splitter in another process.
+

@@ -1,0 +1,214 @@
+//! What every router can do: say the weight as it is, set it, and go away again.
+
+use std::error::Error;
+use std::fmt;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::Weight;
+
+/// Sets the share of requests that the canary gets.
+///
+/// Every call is bounded by a timeout of the router's own, so that a caller never hangs on a router. Calls are
+/// idempotent: a caller that does not know whether a call took effect makes it again. Dropping a returned future gives
+/// the call up; a write may then have happened or not, which [`observe`](Self::observe) tells.
+///
+/// Drift is the caller's to see: it knows what it set, and [`Observed`] says what is there and who put it there.
+pub trait Router: Send + Sync + fmt::Debug {
+    /// What this router is, for people: `local splitter checkout`.
+    fn name(&self) -> String;
+
+    /// The weight as it is now, whoever set it.
+    fn observe(&self) -> BoxFuture<'_, Result<Observed, RouterError>>;
+
+    /// Writes the weight and reads it back. The answer is what was read, which differs from what was asked for only
+    /// if somebody else wrote in between; whether the data plane already acts on it is in [`Observed::accepted`].
+    fn set_weight(&self, weight: Weight) -> BoxFuture<'_, Result<Observed, RouterError>>;
+
+    /// Takes the canary off and leaves nothing of ours behind: as it was before the first
+    /// [`set_weight`](Self::set_weight).
+    fn remove(&self) -> BoxFuture<'_, Result<(), RouterError>>;
+}
+
+/// What a router saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The weight that is written.
+    pub weight: Weight,
+    /// Whether the data plane acts on it.
+    pub accepted: Acceptance,
+    /// Who wrote it last, as far as is known: a run, a person, a field manager.
+    pub changed_by: Option<String>,
+    /// When it was written last, as far as is known.
+    pub changed_at: Option<Timestamp>,
+    /// Requests since that change that the weight decided about, where the router sees requests.
+    pub requests: Option<Requests>,
+}
+
+/// Whether the data plane acts on what is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acceptance {
+    /// It does.
+    Accepted,
+    /// Not known yet: written, and not confirmed for this generation. Look again.
+    Pending {
+        /// What is waited for, and on whom.
+        reason: String,
+    },
+    /// It said that it will not.
+    Refused {
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl Acceptance {
+    /// Whether the weight is in effect.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted)
+    }
+}
+
+/// How many requests each arm got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Sent to stable.
+    pub stable: u64,
+    /// Sent to the canary.
+    pub canary: u64,
+}
+
+impl Requests {
+    /// The canary's share, 0.0 to 1.0; none before the first request.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share; counts stay far below 2^52"
+    )]
+    pub fn canary_share(self) -> Option<f64> {
+        let all = self.stable.saturating_add(self.canary);
+        (all > 0).then(|| self.canary as f64 / all as f64)
+    }
+}
+
+/// Why a router could not do what it was asked, and what to do about it.
+#[derive(Debug)]
+pub struct RouterError {
+    /// Which kind of failure, for programs.
+    pub kind: RouterErrorKind,
+    /// What was tried: `set weight 10 % on local splitter checkout`.
+    pub tried: String,
+    /// What came back.
+    pub got: String,
+    /// What to do next.
+    pub hint: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// Kinds of failure that a caller treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouterErrorKind {
+    /// Nobody answered. Trying again may help.
+    Unreachable,
+    /// An answer did not come in time; a write may have happened or not. Trying again may help.
+    TimedOut,
+    /// What we were about to change is not what we expect: somebody else changed it. Look first.
+    Conflict,
+    /// The other side understood and said no, such as for want of rights. Trying again does not help.
+    Refused,
+    /// The answer makes no sense to us.
+    Unexpected,
+}
+
+impl RouterError {
+    /// An error of that kind: what was tried, what came back, what to do.
+    pub fn new(
+        kind: RouterErrorKind,
+        tried: impl Into<String>,
+        got: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            tried: tried.into(),
+            got: got.into(),
+            hint: hint.into(),
+            source: None,
+        }
+    }
+
+    /// The same with the error underneath.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether the same call may work a little later without anybody doing something.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.kind,
+            RouterErrorKind::Unreachable | RouterErrorKind::TimedOut
+        )
+    }
+}
+
+impl fmt::Display for RouterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}: {}; {}", self.tried, self.got, self.hint)
+    }
+}
+
+impl Error for RouterError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.source {
+            Some(source) => Some(source.as_ref()),
+            None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_tried_what_came_back_and_what_to_do() {
+        let error = RouterError::new(
+            RouterErrorKind::Unreachable,
+            "set weight 10 % on local splitter checkout",
+            "connection refused",
+            "start it",
+        );
+        assert_eq!(
+            error.to_string(),
+            "could not set weight 10 % on local splitter checkout: connection refused; start it"
+        );
+        assert!(error.is_transient());
+    }
+
+    #[test]
+    fn a_share_needs_requests() {
+        assert_eq!(Requests::default().canary_share(), None);
+        assert_eq!(
+            Requests {
+                stable: 3,
+                canary: 1
+            }
+            .canary_share(),
+            Some(0.25)
+        );
+    }
+
+    #[test]
+    fn routers_are_objects() {
+        fn takes(_: &dyn Router) {}
+        let _ = takes;
+    }
+}

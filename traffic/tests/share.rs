@@ -1,0 +1,59 @@
+//! The share of requests that each version gets, over real connections.
+
+mod support;
+
+use support::{Backend, answer, http1, http2, serve, weight};
+
+/// Sends that many requests, one after the other over kept connections of each of the clients, which run at once.
+async fn load(serving: &support::Serving, clients: usize, each: usize, h2: bool) -> usize {
+    let tasks: Vec<_> = (0..clients)
+        .map(|_| {
+            let requests: Vec<_> = (0..each).map(|_| serving.get("/")).collect();
+            tokio::spawn(async move {
+                let client = if h2 { http2() } else { http1() };
+                let mut canary = 0;
+                for request in requests {
+                    let (status, body) = answer(&client, request).await;
+                    assert_eq!(status, 200);
+                    canary += usize::from(body == "canary");
+                }
+                canary
+            })
+        })
+        .collect();
+    let mut canary = 0;
+    for task in tasks {
+        canary += task.await.unwrap();
+    }
+    canary
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_share_is_the_weight() {
+    let stable = Backend::saying("stable").await;
+    let canary = Backend::saying("canary").await;
+    for percent in [0, 1, 10, 50, 99, 100] {
+        let serving = serve(stable.uri(), canary.uri(), percent, |_| {}).await;
+        // 1,000 in a row on one connection, exact because they are whole blocks.
+        let got = load(&serving, 1, 1000, false).await;
+        assert_eq!(got, usize::from(percent) * 10, "{percent} %, one client");
+        // And the 9,000 after those, from 9 clients at once, half of them over HTTP/2.
+        let h1 = load(&serving, 5, 1000, false).await;
+        let h2 = load(&serving, 4, 1000, true).await;
+        assert_eq!(
+            got + h1 + h2,
+            usize::from(percent) * 100,
+            "{percent} %, 10,000 requests"
+        );
+        // What it says of itself is what the versions saw.
+        let state = serving.handle.state();
+        assert_eq!(state.requests.canary, u64::from(percent) * 100);
+        assert_eq!(state.requests.stable, 10_000 - u64::from(percent) * 100);
+        assert_eq!(
+            serving.requests("canary", "2xx"),
+            f64::from(percent) * 100.0
+        );
+        assert_eq!((state.in_flight.stable, state.in_flight.canary), (0, 0));
+        assert_eq!(state.weight, weight(percent));
+    }
+}
