@@ -10,6 +10,7 @@ mod source;
 mod text;
 
 pub use machine_readable::{to_github, to_json, to_sarif};
+pub(crate) use source::to_u32;
 pub use source::{Origin, SourceFile, Span, Spanned};
 pub use text::{HumanOptions, quote, to_human, to_lines};
 
@@ -265,6 +266,11 @@ impl Diagnostics {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// How many are kept, with repetitions.
+    pub fn len(&self) -> usize {
+        self.list.len()
     }
 
     /// Number of errors and of warnings, with those beyond [`MAX_DIAGNOSTICS`].

@@ -3,8 +3,39 @@
 //! [`parse`] turns text into a [`model::Workflow`] and tells all problems of the file at once. What the workflow means
 //! (conditions, joins, cycles) is decided where a plan is made from it.
 
+mod approval;
+mod descriptive;
+mod edge;
+mod known_runtime;
+mod load;
 pub mod model;
+mod node;
+mod reader;
 pub mod runtime;
+mod scalar;
 pub mod settings;
 pub mod tree;
 pub mod word;
+mod workflow;
+
+pub use load::{MAX_DEPTH, MAX_FILE_BYTES, MAX_VALUES, source_from_bytes};
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostics, Origin, SourceFile};
+use model::Workflow;
+
+/// Reads a workflow: YAML or JSON, at most [`MAX_FILE_BYTES`].
+///
+/// A workflow may come with errors: it is then what could be read, without the nodes and edges that could not, and is
+/// good for finding further problems, never for running. Without one, nothing could be read.
+pub fn parse(file: SourceFile) -> (Option<Workflow>, Diagnostics) {
+    let file = Arc::new(file);
+    let mut diagnostics = Diagnostics::new(Arc::clone(&file));
+    let workflow = load::load(&file, Origin::Workflow, &mut diagnostics)
+        .and_then(|root| workflow::read_workflow(&file, &root, &mut diagnostics));
+    (workflow, diagnostics)
+}
+
+#[cfg(test)]
+mod tests;

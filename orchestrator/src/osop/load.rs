@@ -1,0 +1,622 @@
+//! From text to a tree of values with places. Bounded in size, depth, number of values and what aliases repeat.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use granit_parser::{
+    ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, Tag,
+};
+
+use super::scalar;
+use super::tree::{Data, Entry, Map, Value};
+use crate::diagnostic::{Diagnostics, Origin, SourceFile, Span, Spanned, codes, quote};
+
+/// Longest file that is read, in bytes.
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
+/// Most values of a file, with what aliases repeat.
+pub const MAX_VALUES: usize = 200_000;
+/// Most bytes of text, with what aliases repeat.
+const MAX_TEXT_BYTES: usize = 8 * 1024 * 1024;
+/// Deepest nesting of lists and mappings.
+pub const MAX_DEPTH: usize = 64;
+
+/// Makes a source file of bytes as they were read. The error says why they are no text.
+///
+/// A reader may stop after [`MAX_FILE_BYTES`] + 1 bytes: longer files are refused anyway.
+pub fn source_from_bytes(name: &str, bytes: Vec<u8>) -> Result<SourceFile, Box<Diagnostics>> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(Box::new(too_large(name)));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(SourceFile::new(name, text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let wide = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+            let file = Arc::new(SourceFile::new(
+                name,
+                String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            ));
+            let mut diagnostics = Diagnostics::new(Arc::clone(&file));
+            let span = file.span(Origin::Workflow, at, at + 1);
+            diagnostics
+                .error(
+                    codes::NOT_UTF8,
+                    span,
+                    format!("the file is not UTF-8 text: byte {at} is not part of a character"),
+                )
+                .help(if wide {
+                    "it looks like UTF-16; save it as UTF-8"
+                } else {
+                    "save the file as UTF-8"
+                });
+            Err(Box::new(diagnostics))
+        }
+    }
+}
+
+fn too_large(name: &str) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new(name, "")));
+    report_too_large(&mut diagnostics);
+    diagnostics
+}
+
+fn report_too_large(diagnostics: &mut Diagnostics) {
+    diagnostics
+        .error(codes::FILE_TOO_LARGE, Span::default(), format!("the file is larger than {} KiB", MAX_FILE_BYTES / 1024))
+        .help("a workflow names scripts and data, it does not hold them: move them into files of their own");
+}
+
+/// Reads one YAML or JSON document. Nothing is returned if the text has no tree; duplicate keys and the like are reported, and the
+/// tree is returned without them.
+pub(crate) fn load(
+    file: &SourceFile,
+    origin: Origin,
+    diagnostics: &mut Diagnostics,
+) -> Option<Value> {
+    if file.text.len() > MAX_FILE_BYTES {
+        report_too_large(diagnostics);
+        return None;
+    }
+    let options = granit_parser::options! {
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+        emit_comments: false,
+    };
+    let mut builder = Builder::new(origin, diagnostics);
+    for event in Parser::new_from_str_with_options(&file.text, options) {
+        match event {
+            Ok((event, span)) => {
+                if builder.event(event, span).is_err() {
+                    return None;
+                }
+            }
+            Err(error) => {
+                report_scan_error(file, origin, &error, builder.diagnostics);
+                return None;
+            }
+        }
+    }
+    let root = builder.root.take();
+    match root {
+        Some(root) if !root.is_null() => Some(root),
+        _ => {
+            let end = file.span(origin, 0, 0);
+            diagnostics.error(
+                codes::EMPTY_FILE,
+                end,
+                "the file is empty: it holds no mapping",
+            );
+            None
+        }
+    }
+}
+
+/// Reported already; there is no tree.
+struct Stop;
+
+enum Frame {
+    List {
+        items: Vec<Value>,
+        open: Open,
+    },
+    Map {
+        entries: Vec<Entry>,
+        seen: HashMap<String, Span>,
+        key: Key,
+        merged: Vec<Value>,
+        open: Open,
+    },
+}
+
+/// A list or mapping that is being read.
+struct Open {
+    span: Span,
+    flow: bool,
+    anchor: usize,
+    /// Values read when it was opened.
+    values_before: usize,
+}
+
+/// What a mapping waits for.
+enum Key {
+    /// A key.
+    None,
+    /// The value of a key.
+    Some(Spanned<String>),
+    /// The value of a key that was refused; it is dropped.
+    Refused,
+    /// The mappings of `<<`.
+    Merge,
+}
+
+struct Builder<'d> {
+    origin: Origin,
+    diagnostics: &'d mut Diagnostics,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Anchored>,
+    values: usize,
+    text_bytes: usize,
+    root: Option<Value>,
+    documents: usize,
+}
+
+struct Anchored {
+    value: Value,
+    values: usize,
+    text_bytes: usize,
+    depth: usize,
+}
+
+impl<'d> Builder<'d> {
+    fn new(origin: Origin, diagnostics: &'d mut Diagnostics) -> Self {
+        Self {
+            origin,
+            diagnostics,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            values: 0,
+            text_bytes: 0,
+            root: None,
+            documents: 0,
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, span: granit_parser::Span) -> Result<(), Stop> {
+        let span = self.span(&span);
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    self.diagnostics
+                        .error(codes::YAML_MULTIPLE_DOCUMENTS, span, "a second document starts here; a file holds one")
+                        .help("put each workflow into a file of its own, and remove the `---` between them");
+                    return Err(Stop);
+                }
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.count(span, 1, text.len())?;
+                let data = self.scalar(&text, style, tag.as_deref(), span);
+                let value = Value { data, span };
+                self.remember(anchor, &value, 1, text.len())?;
+                self.place(value)
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                self.collection_tag(tag.as_deref(), span);
+                let open = self.open(span, style, anchor)?;
+                self.stack.push(Frame::List {
+                    items: Vec::new(),
+                    open,
+                });
+                Ok(())
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                self.collection_tag(tag.as_deref(), span);
+                let open = self.open(span, style, anchor)?;
+                self.stack.push(Frame::Map {
+                    entries: Vec::new(),
+                    seen: HashMap::new(),
+                    key: Key::None,
+                    merged: Vec::new(),
+                    open,
+                });
+                Ok(())
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::Alias(anchor) => self.alias(anchor, span),
+            _ => Ok(()),
+        }
+    }
+
+    fn span(&self, span: &granit_parser::Span) -> Span {
+        let offset = |marker: &Marker| marker.byte_offset().unwrap_or_else(|| marker.index());
+        let start = offset(&span.start);
+        Span {
+            origin: self.origin,
+            start,
+            end: offset(&span.end).max(start),
+            line: crate::diagnostic::to_u32(span.start.line()),
+            column: crate::diagnostic::to_u32(span.start.col()).saturating_add(1),
+        }
+    }
+
+    fn count(&mut self, span: Span, values: usize, text_bytes: usize) -> Result<(), Stop> {
+        self.values += values;
+        self.text_bytes += text_bytes;
+        if self.values <= MAX_VALUES && self.text_bytes <= MAX_TEXT_BYTES {
+            return Ok(());
+        }
+        let message = if self.values > MAX_VALUES {
+            format!(
+                "the file holds more than {MAX_VALUES} values, counting what its aliases repeat"
+            )
+        } else {
+            format!(
+                "the file holds more than {} MiB of text, counting what its aliases repeat",
+                MAX_TEXT_BYTES >> 20
+            )
+        };
+        self.diagnostics
+            .error(codes::YAML_TOO_MANY_VALUES, span, message)
+            .label("the limit is reached here")
+            .help("split the workflow (`workflow_ref`), or write less with anchors (`&`) and aliases (`*`)");
+        Err(Stop)
+    }
+
+    fn open(&mut self, span: Span, style: StructureStyle, anchor: usize) -> Result<Open, Stop> {
+        self.count(span, 1, 0)?;
+        self.depth(span, self.stack.len() + 1)?;
+        Ok(Open {
+            span,
+            flow: style == StructureStyle::Flow,
+            anchor,
+            values_before: self.values - 1,
+        })
+    }
+
+    fn depth(&mut self, span: Span, depth: usize) -> Result<(), Stop> {
+        if depth <= MAX_DEPTH {
+            return Ok(());
+        }
+        report_depth(span, self.diagnostics);
+        Err(Stop)
+    }
+
+    fn close(&mut self, end: Span) -> Result<(), Stop> {
+        let Some(frame) = self.stack.pop() else {
+            return Ok(());
+        };
+        let (data, open, last) = match frame {
+            Frame::List { items, open } => {
+                let last = items.last().map(|item| item.span.end);
+                (Data::List(items), open, last)
+            }
+            Frame::Map {
+                mut entries,
+                open,
+                merged,
+                ..
+            } => {
+                let last = entries
+                    .last()
+                    .map(|entry| entry.value.span.end.max(entry.key.span.end));
+                for map in merged {
+                    merge(&mut entries, map);
+                }
+                (Data::Map(Map { entries }), open, last)
+            }
+        };
+        // A block ends where the next token starts, lines later; what a reader sees as its end is that of its last value.
+        let end = if open.flow {
+            end.end
+        } else {
+            last.unwrap_or(open.span.end)
+        };
+        let value = Value {
+            data,
+            span: Span {
+                end: end.max(open.span.start),
+                ..open.span
+            },
+        };
+        let values = self.values - open.values_before;
+        let text = text_bytes(&value);
+        self.remember(open.anchor, &value, values, text)?;
+        self.place(value)
+    }
+
+    fn remember(
+        &mut self,
+        anchor: usize,
+        value: &Value,
+        values: usize,
+        text_bytes: usize,
+    ) -> Result<(), Stop> {
+        if anchor == 0 {
+            return Ok(());
+        }
+        self.count(value.span, values, text_bytes)?;
+        self.anchors.insert(
+            anchor,
+            Anchored {
+                value: value.clone(),
+                values,
+                text_bytes,
+                depth: depth_of(value),
+            },
+        );
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
+        let Some(anchored) = self.anchors.get(&anchor) else {
+            self.diagnostics.error(
+                codes::YAML_ALIAS,
+                span,
+                "this alias is part of what its anchor names: it would never end",
+            );
+            return Err(Stop);
+        };
+        let (values, text_bytes, depth) = (anchored.values, anchored.text_bytes, anchored.depth);
+        self.count(span, values, text_bytes)?;
+        self.depth(span, self.stack.len() + depth)?;
+        let Some(anchored) = self.anchors.get(&anchor) else {
+            return Err(Stop);
+        };
+        let value = anchored.value.clone();
+        self.place(value)
+    }
+
+    /// Puts a finished value where it belongs: as a key, the value of a key, an item, or the document.
+    fn place(&mut self, value: Value) -> Result<(), Stop> {
+        match self.stack.last_mut() {
+            None => self.root = Some(value),
+            Some(Frame::List { items, .. }) => items.push(value),
+            Some(Frame::Map {
+                entries,
+                seen,
+                key,
+                merged,
+                ..
+            }) => match std::mem::replace(key, Key::None) {
+                Key::None => *key = as_key(value, seen, self.diagnostics),
+                Key::Some(key) => entries.push(Entry { key, value }),
+                Key::Refused => {}
+                Key::Merge => match value.data {
+                    Data::Map(_) => merged.push(value),
+                    Data::List(items) if items.iter().all(|item| item.as_map().is_some()) => {
+                        merged.extend(items)
+                    }
+                    _ => {
+                        let message = format!(
+                            "`<<` takes a mapping or a list of mappings, found {}",
+                            value.kind()
+                        );
+                        self.diagnostics
+                            .error(codes::WRONG_TYPE, value.span, message);
+                    }
+                },
+            },
+        }
+        // What `<<` adds may be more than was counted.
+        if let Some(Frame::Map { merged, .. }) = self.stack.last()
+            && merged.len() > MAX_DEPTH
+        {
+            let span = merged[0].span;
+            self.diagnostics.error(
+                codes::YAML_TOO_MANY_VALUES,
+                span,
+                format!("`<<` takes at most {MAX_DEPTH} mappings"),
+            );
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Data {
+        let plain = style == ScalarStyle::Plain;
+        match tag {
+            None if plain => scalar::resolve(text),
+            None => Data::Text(text.to_owned()),
+            Some(tag) => match tag.core_suffix() {
+                Some("str") => Data::Text(text.to_owned()),
+                Some("int" | "float" | "bool" | "null") => scalar::resolve(text),
+                _ if tag.original() == "!" => Data::Text(text.to_owned()),
+                _ => {
+                    self.unknown_tag(tag, span);
+                    Data::Text(text.to_owned())
+                }
+            },
+        }
+    }
+
+    fn collection_tag(&mut self, tag: Option<&Tag>, span: Span) {
+        if let Some(tag) = tag
+            && !matches!(tag.core_suffix(), Some("seq" | "map"))
+            && tag.original() != "!"
+        {
+            self.unknown_tag(tag, span);
+        }
+    }
+
+    fn unknown_tag(&mut self, tag: &Tag, span: Span) {
+        self.diagnostics
+            .error(
+                codes::YAML_TAG,
+                span,
+                format!("the tag {} has no meaning here", quote(&tag.original())),
+            )
+            .help("remove the tag; a text that starts with `!` must be quoted");
+    }
+}
+
+fn as_key(value: Value, seen: &mut HashMap<String, Span>, diagnostics: &mut Diagnostics) -> Key {
+    let span = value.span;
+    let name = match value.data {
+        Data::Text(name) => name,
+        Data::Number(number) => number.raw,
+        Data::Bool(on) => on.to_string(),
+        Data::Null | Data::List(_) | Data::Map(_) => {
+            let found = value.kind();
+            diagnostics
+                .error(codes::YAML_KEY, span, format!("a key must be a text, found {found}"))
+                .help("a value that starts with `{`, `[`, `?` or `*` must be quoted, for example \"{{name}}\"");
+            return Key::Refused;
+        }
+    };
+    if name == "<<" {
+        return Key::Merge;
+    }
+    if let Some(first) = seen.get(&name) {
+        diagnostics
+            .error(
+                codes::DUPLICATE_KEY,
+                span,
+                format!("the key {} is already in this mapping", quote(&name)),
+            )
+            .label("second time")
+            .related(*first, "first time");
+        return Key::Refused;
+    }
+    seen.insert(name.clone(), span);
+    Key::Some(Spanned::new(name, span))
+}
+
+/// `<<`: keys that the mapping itself, or an earlier `<<`, does not have.
+fn merge(entries: &mut Vec<Entry>, value: Value) {
+    let Data::Map(map) = value.data else { return };
+    let known: std::collections::HashSet<String> = entries
+        .iter()
+        .map(|entry| entry.key.value.clone())
+        .collect();
+    entries.extend(
+        map.entries
+            .into_iter()
+            .filter(|entry| !known.contains(&entry.key.value)),
+    );
+}
+
+fn text_bytes(value: &Value) -> usize {
+    match &value.data {
+        Data::Null | Data::Bool(_) => 0,
+        Data::Number(number) => number.raw.len(),
+        Data::Text(text) => text.len(),
+        Data::List(items) => items.iter().map(text_bytes).sum(),
+        Data::Map(map) => map
+            .iter()
+            .map(|(key, value)| key.value.len() + text_bytes(value))
+            .sum(),
+    }
+}
+
+fn depth_of(value: &Value) -> usize {
+    match &value.data {
+        Data::List(items) => 1 + items.iter().map(depth_of).max().unwrap_or(0),
+        Data::Map(map) => {
+            1 + map
+                .iter()
+                .map(|(_, value)| depth_of(value))
+                .max()
+                .unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
+fn report_depth(span: Span, diagnostics: &mut Diagnostics) {
+    diagnostics.error(
+        codes::YAML_DEPTH,
+        span,
+        format!("lists and mappings are nested deeper than {MAX_DEPTH} levels"),
+    );
+}
+
+fn report_scan_error(
+    file: &SourceFile,
+    origin: Origin,
+    error: &ScanError,
+    diagnostics: &mut Diagnostics,
+) {
+    let marker = error.marker();
+    let at = marker
+        .byte_offset()
+        .unwrap_or(file.text.len())
+        .min(file.text.len());
+    let width = file.text[file.span(origin, at, at).start..]
+        .chars()
+        .next()
+        .map_or(0, char::len_utf8);
+    let span = file.span(origin, at, at + width);
+    let tabs = file
+        .line_at(at)
+        .1
+        .chars()
+        .take_while(|c| c.is_whitespace())
+        .any(|c| c == '\t');
+    let (code, message, help) = match error.kind() {
+        ErrorKind::RecursionLimitExceeded => return report_depth(span, diagnostics),
+        ErrorKind::UnknownAnchor => (
+            codes::YAML_ALIAS,
+            "this alias names no anchor (`&name`) before it".to_owned(),
+            Some("a text that starts with `*` must be quoted"),
+        ),
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInPlainScalar => (
+            codes::YAML_TAB,
+            "a tab is used for indentation; YAML allows spaces only".to_owned(),
+            Some("replace the tab by spaces"),
+        ),
+        kind if tabs => (
+            codes::YAML_TAB,
+            format!("{kind}; the line is indented with a tab, and YAML allows spaces only"),
+            Some("replace the tab by spaces"),
+        ),
+        kind => (
+            codes::YAML_SYNTAX,
+            format!("not valid YAML: {kind}"),
+            advice(kind),
+        ),
+    };
+    let diagnostic = diagnostics.error(code, span, message);
+    if let Some(help) = help {
+        diagnostic.help(help);
+    }
+}
+
+/// What most often causes an error of the YAML parser.
+fn advice(kind: &ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
+            "a text that contains `: ` must be quoted; a key must be indented as far as its neighbours"
+        }
+        ErrorKind::ExpectedBlockMappingKey
+        | ErrorKind::ExpectedBlockSequenceEntry
+        | ErrorKind::SimpleKeyExpected
+        | ErrorKind::InvalidSimpleKey
+        | ErrorKind::InvalidIndentation
+        | ErrorKind::BlockSequenceEntryNotAllowed
+        | ErrorKind::MappingKeyNotAllowed => {
+            "check the indentation of this line and the one before: entries of one list or mapping start in the same column"
+        }
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::UnexpectedEndOfPlainScalar => {
+            "a quote is opened and not closed"
+        }
+        ErrorKind::UnclosedFlowCollection { .. }
+        | ErrorKind::UnexpectedEofFlowMapping
+        | ErrorKind::UnexpectedEofFlowSequence
+        | ErrorKind::ExpectedFlowMappingSeparator
+        | ErrorKind::ExpectedFlowSequenceSeparator => {
+            "a `[` or `{` is opened and not closed; a text that starts with one must be quoted"
+        }
+        ErrorKind::UnexpectedCharacter { .. } => {
+            "a text that starts with `@`, '`' or `%` must be quoted"
+        }
+        ErrorKind::UnknownQuotedScalarEscape => {
+            "in double quotes `\\` starts an escape; use single quotes, or write `\\\\`"
+        }
+        _ => return None,
+    })
+}

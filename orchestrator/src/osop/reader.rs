@@ -1,0 +1,492 @@
+//! Reads a mapping key by key and reports everything that does not fit. What was asked for is what is known: the rest is unknown keys.
+
+use std::time::Duration;
+
+use super::model::Text;
+use super::tree::{Data, Entry, Map, Value};
+use super::word::Word;
+use crate::diagnostic::{Diagnostics, Span, Spanned, codes, did_you_mean, nearest, quote};
+
+/// Longest duration that is accepted: a hundred years. Keeps sums of durations and times in range.
+pub(crate) const MAX_SECONDS: f64 = 3_155_760_000.0;
+
+/// One mapping of a file.
+pub(crate) struct Reader<'a> {
+    /// What the mapping is, for messages: ``node `build` ``.
+    pub what: String,
+    pub map: &'a Map,
+    pub span: Span,
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(what: impl Into<String>, map: &'a Map, span: Span) -> Self {
+        Self {
+            what: what.into(),
+            map,
+            span,
+            asked: Vec::new(),
+        }
+    }
+
+    /// A reader of `value`, if it is a mapping.
+    pub(crate) fn of(
+        what: impl Into<String>,
+        value: &'a Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let what = what.into();
+        match &value.data {
+            Data::Map(map) => Some(Self::new(what, map, value.span)),
+            _ => {
+                wrong_type(&what, "a mapping", value, diagnostics);
+                None
+            }
+        }
+    }
+
+    /// The entry of a key. A key without a value counts as absent.
+    pub(crate) fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
+        self.asked.push(key);
+        self.map.entry(key).filter(|entry| !entry.value.is_null())
+    }
+
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// What the keys asked for so far are.
+    pub(crate) fn asked(&self) -> &[&'static str] {
+        &self.asked
+    }
+
+    pub(crate) fn missing(&self, key: &str, diagnostics: &mut Diagnostics) {
+        let span = self.head();
+        let similar = nearest(key, self.map.keys());
+        let diagnostic = diagnostics.error(
+            codes::MISSING_KEY,
+            span,
+            format!("{} has no {}", self.what, quote(key)),
+        );
+        if let Some(similar) = similar {
+            diagnostic.help(format!(
+                "{} is there; did you mean {}?",
+                quote(similar),
+                quote(key)
+            ));
+        }
+    }
+
+    /// The place that stands for the mapping: its first key, not its whole text.
+    pub(crate) fn head(&self) -> Span {
+        self.map
+            .entries
+            .first()
+            .map_or(self.span, |entry| entry.key.span)
+    }
+
+    pub(crate) fn text(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Text> {
+        let value = self.value(key)?;
+        as_text(&self.path(key), value, diagnostics)
+    }
+
+    /// A text that says something.
+    pub(crate) fn filled(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Text> {
+        let text = self.text(key, diagnostics)?;
+        if text.value.trim().is_empty() {
+            diagnostics.error(
+                codes::EMPTY_TEXT,
+                text.span,
+                format!("{} is empty", self.path(key)),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that must be there and say something.
+    pub(crate) fn required(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Text> {
+        if self.value(key).is_none() {
+            self.missing(key, diagnostics);
+            return None;
+        }
+        self.filled(key, diagnostics)
+    }
+
+    pub(crate) fn texts(&mut self, key: &'static str, diagnostics: &mut Diagnostics) -> Vec<Text> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        as_texts(&self.path(key), value, diagnostics)
+    }
+
+    pub(crate) fn bool(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<bool>> {
+        let value = self.value(key)?;
+        if let Some(on) = value.as_bool() {
+            return Some(Spanned::new(on, value.span));
+        }
+        let diagnostic = wrong_type(&self.path(key), "true or false", value, diagnostics);
+        match value.as_text() {
+            Some("yes" | "Yes" | "on" | "On" | "y") => {
+                diagnostic.help("write `true`");
+            }
+            Some("no" | "No" | "off" | "Off" | "n") => {
+                diagnostic.help("write `false`");
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// A whole number from `least` to `most`. `3.0` is whole.
+    pub(crate) fn whole(
+        &mut self,
+        key: &'static str,
+        least: i64,
+        most: i64,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<i64>> {
+        let value = self.value(key)?;
+        let Data::Number(number) = &value.data else {
+            wrong_type(&self.path(key), "a whole number", value, diagnostics);
+            return None;
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the value is whole and within 2^53"
+        )]
+        let integer = number.integer.or_else(|| {
+            (number.value.fract() == 0.0 && number.value.abs() < 9e15)
+                .then_some(number.value as i64)
+        });
+        match integer {
+            Some(integer) if (least..=most).contains(&integer) => {
+                Some(Spanned::new(integer, value.span))
+            }
+            _ => {
+                let what = self.path(key);
+                let message = if integer.is_none() {
+                    format!(
+                        "{what} must be a whole number, found {}",
+                        quote(&number.raw)
+                    )
+                } else {
+                    format!(
+                        "{what} must be between {least} and {most}, found {}",
+                        number.raw
+                    )
+                };
+                diagnostics.error(codes::OUT_OF_RANGE, value.span, message);
+                None
+            }
+        }
+    }
+
+    /// As [`Self::whole`], for counts.
+    pub(crate) fn count(
+        &mut self,
+        key: &'static str,
+        least: u32,
+        most: u32,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<u32>> {
+        let found = self.whole(key, i64::from(least), i64::from(most), diagnostics)?;
+        Some(found.map(|number| u32::try_from(number).unwrap_or(u32::MAX)))
+    }
+
+    /// A duration as a number of this many seconds per unit.
+    pub(crate) fn duration(
+        &mut self,
+        key: &'static str,
+        seconds_per_unit: f64,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<Duration>> {
+        let value = self.value(key)?;
+        let Some(number) = value.as_f64() else {
+            wrong_type(&self.path(key), "a number", value, diagnostics);
+            return None;
+        };
+        let seconds = number * seconds_per_unit;
+        if (0.0..=MAX_SECONDS).contains(&seconds) {
+            return Some(Spanned::new(Duration::from_secs_f64(seconds), value.span));
+        }
+        let message = format!(
+            "{} must not be negative, and not longer than a hundred years",
+            self.path(key)
+        );
+        diagnostics.error(codes::OUT_OF_RANGE, value.span, message);
+        None
+    }
+
+    pub(crate) fn word<W: Word>(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<W>> {
+        let value = self.value(key)?;
+        as_word(&self.path(key), value, diagnostics)
+    }
+
+    pub(crate) fn words<W: Word>(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<Spanned<W>> {
+        let Some(items) = self.list(key, diagnostics) else {
+            return Vec::new();
+        };
+        let what = format!("an entry of {}", self.path(key));
+        items
+            .iter()
+            .filter_map(|item| as_word(&what, item, diagnostics))
+            .collect()
+    }
+
+    pub(crate) fn list(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<&'a [Value]> {
+        let value = self.value(key)?;
+        if let Some(items) = value.as_list() {
+            return Some(items);
+        }
+        wrong_type(&self.path(key), "a list", value, diagnostics);
+        None
+    }
+
+    pub(crate) fn map(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Spanned<&'a Map>> {
+        let value = self.value(key)?;
+        if let Some(map) = value.as_map() {
+            return Some(Spanned::new(map, value.span));
+        }
+        wrong_type(&self.path(key), "a mapping", value, diagnostics);
+        None
+    }
+
+    /// A reader of the mapping under a key.
+    pub(crate) fn section(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Reader<'a>> {
+        let map = self.map(key, diagnostics)?;
+        Some(Reader::new(self.path(key), map.value, map.span))
+    }
+
+    /// A mapping of texts.
+    pub(crate) fn text_map(
+        &mut self,
+        key: &'static str,
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<(Text, Text)> {
+        let Some(map) = self.map(key, diagnostics) else {
+            return Vec::new();
+        };
+        let what = self.path(key);
+        map.value
+            .iter()
+            .filter_map(|(name, value)| {
+                let what = format!("{} of {what}", quote(&name.value));
+                Some((name.clone(), as_text(&what, value, diagnostics)?))
+            })
+            .collect()
+    }
+
+    /// How a key is called in messages.
+    pub(crate) fn path(&self, key: &str) -> String {
+        if self.what.is_empty() {
+            quote(key)
+        } else {
+            format!("{} of {}", quote(key), self.what)
+        }
+    }
+
+    /// Everything that was not asked for.
+    pub(crate) fn rest(&self) -> Map {
+        Map {
+            entries: self.unasked().cloned().collect(),
+        }
+    }
+
+    fn unasked(&self) -> impl Iterator<Item = &'a Entry> {
+        self.map
+            .entries
+            .iter()
+            .filter(|entry| !self.asked.contains(&entry.key.value.as_str()))
+    }
+
+    /// Reports what was not asked for, but for `x-*`, which is returned.
+    pub(crate) fn close(self, diagnostics: &mut Diagnostics) -> Map {
+        let mut extensions = Map::default();
+        for entry in self.unasked() {
+            if entry.key.value.starts_with("x-") {
+                extensions.entries.push(entry.clone());
+            } else {
+                self.unknown(&entry.key, diagnostics);
+            }
+        }
+        extensions
+    }
+
+    /// Reports what was not asked for.
+    pub(crate) fn close_all(self, diagnostics: &mut Diagnostics) {
+        for entry in self.unasked() {
+            self.unknown(&entry.key, diagnostics);
+        }
+    }
+
+    fn unknown(&self, key: &Text, diagnostics: &mut Diagnostics) {
+        let known = if self.what.is_empty() {
+            "the workflow"
+        } else {
+            &self.what
+        };
+        let diagnostic = diagnostics.error(
+            codes::UNKNOWN_KEY,
+            key.span,
+            format!("{known} has no key {}", quote(&key.value)),
+        );
+        match did_you_mean(&key.value, self.asked.iter().copied()) {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic.help(format!("known keys: {}", self.asked.join(", "))),
+        };
+        if looks_secret(&key.value) {
+            diagnostic.hide_source();
+        }
+    }
+}
+
+/// Whether what is written under this key may be a secret.
+pub(crate) fn looks_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    [
+        "token",
+        "secret",
+        "password",
+        "passwd",
+        "api_key",
+        "apikey",
+        "routing_key",
+        "webhook",
+        "authorization",
+    ]
+    .iter()
+    .any(|word| key.contains(word))
+}
+
+pub(crate) fn wrong_type<'d>(
+    what: &str,
+    expected: &str,
+    value: &Value,
+    diagnostics: &'d mut Diagnostics,
+) -> &'d mut crate::diagnostic::Diagnostic {
+    let found = match (value.as_scalar_text(), value.kind()) {
+        (Some(text), kind) if text.len() <= 40 && !looks_secret(what) => {
+            format!("{kind}: {}", quote(text))
+        }
+        (_, kind) => kind.to_owned(),
+    };
+    // A mapping of many lines is not one place; its first line is.
+    let diagnostic = diagnostics.error(
+        codes::WRONG_TYPE,
+        value.span,
+        format!("{what} must be {expected}, found {found}"),
+    );
+    diagnostic.label(format!("expected {expected}"))
+}
+
+/// A text. A number is taken as it is written, with a warning: `1.10` would be another text once it was read as a number.
+pub(crate) fn as_text(what: &str, value: &Value, diagnostics: &mut Diagnostics) -> Option<Text> {
+    match &value.data {
+        Data::Text(text) => Some(Spanned::new(text.clone(), value.span)),
+        Data::Number(number) => {
+            diagnostics
+                .warning(
+                    codes::UNQUOTED_TEXT,
+                    value.span,
+                    format!("{what} is a text, but is written as a number"),
+                )
+                .help(format!(
+                    "write \"{}\"; other tools may read it as a number",
+                    number.raw
+                ));
+            Some(Spanned::new(number.raw.clone(), value.span))
+        }
+        Data::Map(map) if looks_like_template(map) => {
+            wrong_type(what, "a text", value, diagnostics)
+                .help("quote it: `{{...}}` without quotes is a mapping in YAML");
+            None
+        }
+        _ => {
+            wrong_type(what, "a text", value, diagnostics);
+            None
+        }
+    }
+}
+
+/// `{{name}}` without quotes.
+fn looks_like_template(map: &Map) -> bool {
+    map.is_empty()
+}
+
+pub(crate) fn as_texts(what: &str, value: &Value, diagnostics: &mut Diagnostics) -> Vec<Text> {
+    let Some(items) = value.as_list() else {
+        let diagnostic = wrong_type(what, "a list of texts", value, diagnostics);
+        if let Some(text) = value.as_text().filter(|text| text.len() < 40) {
+            diagnostic.help(format!("write [{text}]"));
+        }
+        return Vec::new();
+    };
+    let what = format!("an entry of {what}");
+    items
+        .iter()
+        .filter_map(|item| as_text(&what, item, diagnostics))
+        .collect()
+}
+
+pub(crate) fn as_word<W: Word>(
+    what: &str,
+    value: &Value,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<W>> {
+    let Some(word) = value.as_scalar_text() else {
+        wrong_type(what, "a text", value, diagnostics);
+        return None;
+    };
+    if let Some(found) = W::from_word(word) {
+        return Some(Spanned::new(found, value.span));
+    }
+    let known: Vec<&str> = W::ALL.iter().map(|value| value.as_str()).collect();
+    let diagnostic = diagnostics.error(
+        codes::UNKNOWN_VALUE,
+        value.span,
+        format!(
+            "{what} cannot be {}; it is one of {}",
+            quote(word),
+            known.join(", ")
+        ),
+    );
+    diagnostic.help_opt(did_you_mean(word, known));
+    None
+}
