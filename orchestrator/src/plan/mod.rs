@@ -1,6 +1,10 @@
 //! From a workflow to a [`Plan`]: semantics, interpolation, graph checks.
 
 mod model;
+mod reference;
+mod script;
+mod shell;
+pub mod template;
 
 pub use model::{
     Action, Analyze, Approval, Deadlines, Edge, EdgeIndex, EdgeMode, GateIndex, Join, Node, NodeIndex, OnFailure, Output,
