@@ -1,4 +1,7 @@
 //! Gates, conditions and evidence (pure), and the sources that evidence comes from (IO).
 
+pub mod duration;
 pub mod evidence;
 pub mod exposition;
+pub mod expr;
+pub mod unit;

@@ -3,9 +3,11 @@
 //! [`Router`] is what the orchestrator talks to; one file per implementation. Built here today is the local splitter:
 //! [`splitter`] is the proxy itself, [`local`] drives one that runs in another process, over its admin socket.
 
+pub mod local;
 mod router;
 pub mod splitter;
 mod weight;
 
+pub use local::LocalSplitter;
 pub use router::{Acceptance, Observed, Requests, Router, RouterError, RouterErrorKind};
 pub use weight::{Weight, WeightError};

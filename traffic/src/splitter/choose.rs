@@ -133,17 +133,17 @@ impl Rules {
                 Some(value) => by_ticket(ticket_of(hash(value.as_bytes(), *salt))),
                 None => plain(Arm::canary_if(sequence.deal().canary)),
             },
-            Tickets::Cookie { name, head, tail } => match cookie_ticket(headers, name) {
-                Some(ticket) => by_ticket(ticket),
-                None => {
-                    let dealt = sequence.deal();
-                    let value = format!("{head}{}{tail}", new_ticket(dealt));
-                    Choice {
-                        set_cookie: HeaderValue::try_from(value).ok(),
-                        ..plain(Arm::canary_if(dealt.canary))
-                    }
+            Tickets::Cookie { name, head, tail } => {
+                if let Some(ticket) = cookie_ticket(headers, name) {
+                    return by_ticket(ticket);
                 }
-            },
+                let dealt = sequence.deal();
+                let value = format!("{head}{}{tail}", new_ticket(dealt));
+                Choice {
+                    set_cookie: HeaderValue::try_from(value).ok(),
+                    ..plain(Arm::canary_if(dealt.canary))
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! costs no request. What a client meets while a version fails is part of the evidence: an answer that the proxy had to
 //! give itself, and one that broke off, count as 5xx of that version.
 
+mod admin;
 mod body;
 mod choose;
 mod counted;
@@ -12,12 +13,15 @@ mod forward;
 mod headers;
 mod metrics;
 mod options;
+mod patience;
 mod record;
 mod sequence;
 mod serve;
 mod shared;
+mod socket;
 mod upstream;
 
+pub(crate) use admin::{Problem, SetWeight};
 pub use choose::Arm;
 pub use hyper::Uri;
 pub use options::{SplitterError, SplitterOptions, Sticky};

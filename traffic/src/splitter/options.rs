@@ -147,7 +147,7 @@ pub enum SplitterError {
 
 pub(crate) fn bad(
     option: &'static str,
-    value: impl ToString,
+    value: impl std::fmt::Display,
     problem: impl Into<String>,
     hint: &'static str,
 ) -> SplitterError {

@@ -1,5 +1,6 @@
 //! From options to a served port, and an orderly end.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +15,20 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admin;
 use super::forward::{Client, forward};
 use super::options::{SplitterError, SplitterOptions};
+use super::patience::Patient;
 use super::shared::{Shared, SplitterHandle};
+use super::socket::Socket;
 
 /// A splitter that is bound to its port and not yet serving; see [`serve`](Self::serve).
 #[derive(Debug)]
 pub struct Splitter {
     listener: TcpListener,
     addr: SocketAddr,
+    metrics: Option<(TcpListener, SocketAddr)>,
+    admin: Option<Socket>,
     shared: Arc<Shared>,
     options: SplitterOptions,
 }
@@ -32,12 +38,25 @@ impl Splitter {
     pub async fn bind(options: SplitterOptions) -> Result<Self, SplitterError> {
         let (listener, addr) = listen(options.listen, "clients").await?;
         let shared = Arc::new(Shared::new(&options, addr)?);
+        let metrics = match options.metrics_listen {
+            Some(addr) => Some(listen(addr, "metrics").await?),
+            None => None,
+        };
+        let admin = options.admin.as_deref().map(Socket::bind).transpose()?;
         Ok(Self {
             listener,
             addr,
+            metrics,
+            admin,
             shared,
             options,
         })
+    }
+
+    /// Where metrics are served over TCP, if they are.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, addr)| *addr)
     }
 
     /// Where clients connect; the real port if 0 was asked for.
@@ -55,14 +74,34 @@ impl Splitter {
     /// Serves until the token is cancelled. Then it takes no more connections, lets requests in flight finish for the
     /// drain timeout, and cuts what is left.
     pub async fn serve(self, stop: CancellationToken) {
+        let handle = self.handle();
         let Self {
             listener,
             addr: _,
+            metrics,
+            admin,
             shared,
             options,
         } = self;
-        let cut = CancellationToken::new();
-        serve_clients(listener, shared, &options, stop, cut).await;
+        // The admin side stays up while requests drain, and ends with them.
+        let clients = serve_clients(listener, shared, &options, stop, CancellationToken::new());
+        let admin = async {
+            match admin {
+                Some(socket) => admin::serve_socket(socket, handle.clone()).await,
+                None => pending().await,
+            }
+        };
+        let metrics = async {
+            match metrics {
+                Some((listener, _)) => admin::serve_metrics(listener, handle.clone()).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = clients => {}
+            () = admin => {}
+            () = metrics => {}
+        }
     }
 }
 
@@ -127,7 +166,7 @@ async fn serve_clients(
         });
         let connection = builder
             .serve_connection_with_upgrades(
-                TokioIo::new(stream),
+                TokioIo::new(Patient::new(stream, options.client_header_timeout)),
                 service_fn(move |request| forward(client.clone(), request)),
             )
             .into_owned();

@@ -22,7 +22,7 @@ use super::options::{SplitterError, SplitterOptions, bad};
 /// Connections kept per version for the next request.
 const MAX_IDLE: usize = 512;
 /// Servers close idle connections themselves, typically after 5 to 75 s; longer than this is never useful.
-const IDLE_FOR: Duration = Duration::from_secs(60);
+const IDLE_FOR: Duration = Duration::from_mins(1);
 
 /// One version, where it is and the connections to it.
 #[derive(Debug)]

@@ -77,9 +77,12 @@ impl Backend {
                         let answer = answer(request);
                         async move { Ok::<_, Infallible>(answer.await) }
                     });
-                    let _ = auto::Builder::new(TokioExecutor::new())
-                        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                        .await;
+                    // A client that goes away is none of this server's business.
+                    drop(
+                        auto::Builder::new(TokioExecutor::new())
+                            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                            .await,
+                    );
                 });
             }
         });
@@ -180,8 +183,8 @@ impl Serving {
             .unwrap()
     }
 
-    /// The number at the end of the metrics line that begins so.
-    pub(crate) fn metric(&self, series: &str) -> f64 {
+    /// The whole number at the end of the metrics line that begins so.
+    pub(crate) fn metric(&self, series: &str) -> u64 {
         let metrics = self.handle.metrics_text();
         let line = metrics
             .lines()
@@ -191,7 +194,7 @@ impl Serving {
             .unwrap()
     }
 
-    pub(crate) fn requests(&self, arm: &str, code: &str) -> f64 {
+    pub(crate) fn requests(&self, arm: &str, code: &str) -> u64 {
         self.metric(&format!(
             "canary_proxy_requests_total{{arm=\"{arm}\",code=\"{code}\"}}"
         ))
