@@ -72,8 +72,6 @@ pub struct Diagnostic {
     pub help: Vec<String>,
     /// Further places.
     pub related: Vec<Related>,
-    /// Do not show the source line: it may hold a secret.
-    pub hide_source: bool,
 }
 
 impl Diagnostic {
@@ -106,12 +104,6 @@ impl Diagnostic {
         self
     }
 
-    /// Keeps the source line out of every rendering, because it may hold a secret.
-    pub fn hide_source(&mut self) -> &mut Self {
-        self.hide_source = true;
-        self
-    }
-
     fn order(&self) -> (&str, usize, usize, Severity, &str, &str) {
         (
             &self.file.name,
@@ -134,6 +126,8 @@ pub struct Diagnostics {
     list: Vec<Diagnostic>,
     errors_dropped: usize,
     warnings_dropped: usize,
+    /// Bytes that excerpts must not show.
+    secrets: Vec<(Arc<SourceFile>, std::ops::Range<usize>)>,
     /// Takes what is beyond the limit, so that callers can go on adding labels.
     overflow: Option<Box<Diagnostic>>,
 }
@@ -202,7 +196,6 @@ impl Diagnostics {
             label: None,
             help: Vec::new(),
             related: Vec::new(),
-            hide_source: false,
         };
         if self.list.len() >= MAX_DIAGNOSTICS {
             self.count_dropped(severity);
@@ -211,6 +204,26 @@ impl Diagnostics {
         let last = self.list.len();
         self.list.push(diagnostic);
         &mut self.list[last]
+    }
+
+    /// Keeps what is written at a place out of every excerpt: it is, or may be, a secret.
+    pub fn redact(&mut self, span: Span) {
+        self.secrets
+            .push((self.file(span.origin), span.start..span.end));
+    }
+
+    /// What [`Self::redact`] named in this file.
+    pub(crate) fn secrets_in<'a>(
+        &'a self,
+        file: &'a SourceFile,
+    ) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
+        let same = move |known: &Arc<SourceFile>| {
+            std::ptr::eq(Arc::as_ptr(known), file) || **known == *file
+        };
+        self.secrets
+            .iter()
+            .filter(move |(known, _)| same(known))
+            .map(|(_, range)| range.clone())
     }
 
     fn count_dropped(&mut self, severity: Severity) {
@@ -241,6 +254,7 @@ impl Diagnostics {
         }
         self.errors_dropped += other.errors_dropped;
         self.warnings_dropped += other.warnings_dropped;
+        self.secrets.extend(other.secrets);
         for diagnostic in other.list {
             if self.list.len() < MAX_DIAGNOSTICS {
                 self.list.push(diagnostic);
@@ -266,6 +280,16 @@ impl Diagnostics {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether something of these codes was reported inside of a place.
+    pub(crate) fn any_within(&self, place: Span, codes: &[&str]) -> bool {
+        self.list.iter().any(|d| {
+            d.span.origin == place.origin
+                && place.start <= d.span.start
+                && d.span.end <= place.end
+                && codes.contains(&d.code)
+        })
     }
 
     /// How many are kept, with repetitions.

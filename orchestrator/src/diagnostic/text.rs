@@ -1,5 +1,6 @@
 //! Diagnostics for people: excerpts in the manner of rustc, and one line each.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
@@ -44,7 +45,7 @@ pub fn to_human(diagnostics: &Diagnostics, options: HumanOptions) -> String {
     let (errors, warnings): (Vec<_>, Vec<_>) =
         shown.iter().partition(|d| d.severity == Severity::Error);
     for diagnostic in errors.into_iter().chain(warnings).take(options.limit) {
-        out.push_str(&renderer.render(&[group(diagnostic)]));
+        out.push_str(&renderer.render(&[group(diagnostic, diagnostics)]));
         out.push_str("\n\n");
     }
     let hidden = shown.len().saturating_sub(options.limit) + diagnostics.dropped();
@@ -88,14 +89,14 @@ fn count(number: usize, noun: &str) -> String {
     }
 }
 
-fn group(d: &Diagnostic) -> Group<'_> {
+fn group<'a>(d: &'a Diagnostic, all: &Diagnostics) -> Group<'a> {
     let level = match d.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let title = level.primary_title(one_line(&d.message)).id(d.code);
     let label = d.label.as_deref().map(one_line);
-    let mut group = if d.span.origin == Origin::Default || d.hide_source {
+    let mut group = if d.span.origin == Origin::Default {
         let origin = annotate_snippets::Origin::path(d.file.name.as_str());
         let origin = if d.span.line == 0 {
             origin
@@ -106,12 +107,18 @@ fn group(d: &Diagnostic) -> Group<'_> {
         };
         title.element(origin)
     } else {
-        title.element(excerpt(&d.file, d.span, AnnotationKind::Primary, label))
+        title.element(excerpt(
+            &d.file,
+            d.span,
+            AnnotationKind::Primary,
+            label,
+            all,
+        ))
     };
     for related in &d.related {
         // Without a message of its own a second excerpt reads as part of the first.
         let text = one_line(&related.text);
-        if related.span.origin == Origin::Default || d.hide_source {
+        if related.span.origin == Origin::Default {
             group = group.element(
                 Level::NOTE.message(format!("{text} ({})", place(&related.file, related.span))),
             );
@@ -121,6 +128,7 @@ fn group(d: &Diagnostic) -> Group<'_> {
                 related.span,
                 AnnotationKind::Context,
                 Some(text),
+                all,
             ));
         }
     }
@@ -136,19 +144,17 @@ fn excerpt<'a>(
     span: Span,
     kind: AnnotationKind,
     label: Option<String>,
+    all: &Diagnostics,
 ) -> Snippet<'a, Annotation<'a>> {
     let (line_start, line) = file.line_at(span.start);
     let (line_start, line) = window(line_start, line, span.start);
     let start = span.start.saturating_sub(line_start).min(line.len());
     let end = span.end.saturating_sub(line_start).clamp(start, line.len());
-    Snippet::source(line)
+    Snippet::source(masked(line, line_start, file, all))
         .line_start((span.line as usize).max(1))
         .path(file.name.as_str())
         .fold(false)
-        .annotation(
-            kind.span(start..end)
-                .label(label.map(std::borrow::Cow::Owned)),
-        )
+        .annotation(kind.span(start..end).label(label.map(Cow::Owned)))
 }
 
 /// A line of a megabyte is cut around the place. The column in the heading is then that of the cut.
@@ -167,6 +173,29 @@ fn window(line_start: usize, line: &str, at: usize) -> (usize, &str) {
         to -= 1;
     }
     (line_start + from, &line[from..to])
+}
+
+/// The line with `*` for every byte of a secret, so that places stay where they are.
+fn masked<'a>(
+    line: &'a str,
+    line_start: usize,
+    file: &SourceFile,
+    all: &Diagnostics,
+) -> Cow<'a, str> {
+    let mut bytes: Option<Vec<u8>> = None;
+    for secret in all.secrets_in(file) {
+        let from = secret.start.saturating_sub(line_start).min(line.len());
+        let to = secret.end.saturating_sub(line_start).min(line.len());
+        if from < to {
+            bytes.get_or_insert_with(|| line.as_bytes().to_vec())[from..to].fill(b'*');
+        }
+    }
+    match bytes.map(String::from_utf8) {
+        Some(Ok(masked)) => Cow::Owned(masked),
+        // Half a character was masked; then nothing is shown.
+        Some(Err(_)) => Cow::Owned("*".repeat(line.len())),
+        None => Cow::Borrowed(line),
+    }
 }
 
 /// Text of a user's file in a message: in backticks, without control characters, and not longer than a line bears.

@@ -32,7 +32,11 @@ pub(crate) fn read_edge(item: &Value, d: &mut Diagnostics) -> Option<Edge> {
     let from = reader.required("from", d);
     let to = reader.required("to", d);
     if let (Some(from), Some(to)) = (&from, &to) {
-        reader.what = format!("edge {} -> {}", quote(&from.value), quote(&to.value));
+        reader.rename(format!(
+            "edge {} -> {}",
+            quote(&from.value),
+            quote(&to.value)
+        ));
     }
     let written_mode = read_mode(&mut reader, d);
     let when = read_condition(&mut reader, d);
@@ -109,7 +113,7 @@ fn read_condition(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Text> 
                 condition.span,
                 format!(
                     "{} has `when` and `condition`, and they differ",
-                    reader.what
+                    reader.what()
                 ),
             )
             .related(when.span, "the other one")
@@ -134,7 +138,7 @@ fn read_cases(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Vec<Case> {
     let Some(items) = reader.list("cases", d) else {
         return Vec::new();
     };
-    let what = format!("a case of {}", reader.what);
+    let what = format!("a case of {}", reader.what());
     let mut cases = Vec::new();
     for item in items {
         let Some(mut case) = Reader::of(what.clone(), item, d) else {
@@ -197,7 +201,7 @@ fn read_join(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Join> {
 
 /// What a mode needs, and what it never looks at.
 fn check_mode(edge: &Edge, reader: &Reader<'_>, d: &mut Diagnostics) {
-    let what = &reader.what;
+    let what = reader.what();
     let mode = edge.mode.value;
     match mode {
         EdgeMode::Conditional if edge.when.is_none() => {

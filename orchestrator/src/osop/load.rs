@@ -7,6 +7,7 @@ use granit_parser::{
     ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, Tag,
 };
 
+use super::reader::looks_secret;
 use super::scalar;
 use super::tree::{Data, Entry, Map, Value};
 use crate::diagnostic::{Diagnostics, Origin, SourceFile, Span, Spanned, codes, quote};
@@ -380,7 +381,12 @@ impl<'d> Builder<'d> {
                 ..
             }) => match std::mem::replace(key, Key::None) {
                 Key::None => *key = as_key(value, seen, self.diagnostics),
-                Key::Some(key) => entries.push(Entry { key, value }),
+                Key::Some(key) => {
+                    if value.as_text().is_some() && looks_secret(&key.value) {
+                        self.diagnostics.redact(value.span);
+                    }
+                    entries.push(Entry { key, value });
+                }
                 Key::Refused => {}
                 Key::Merge => match value.data {
                     Data::Map(_) => merged.push(value),

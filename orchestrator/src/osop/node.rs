@@ -32,7 +32,7 @@ pub(crate) fn read_node(
             map: map.value.clone(),
         });
     if let Some(node_type) = &node_type {
-        known_runtime::check(&reader.what, node_type.value, &runtime.map, d);
+        known_runtime::check(&reader.what(), node_type.value, &runtime.map, d);
     }
     let inputs = read_ports(&mut reader, "inputs", d);
     let outputs = read_ports(&mut reader, "outputs", d);
@@ -50,7 +50,7 @@ pub(crate) fn read_node(
             nested.span,
             format!(
                 "{} has `approval_gate` and another one under `security`",
-                reader.what
+                reader.what()
             ),
         )
         .related(own.span, "the other one")
@@ -102,7 +102,7 @@ fn read_purpose(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Text> {
         d.warning(
             codes::NO_PURPOSE,
             reader.head(),
-            format!("{} does not say what it is for", reader.what),
+            format!("{} does not say what it is for", reader.what()),
         )
         .help("add `purpose: <one sentence>`; people see it while they wait for the node");
     }
@@ -253,7 +253,7 @@ fn read_security(
 /// Keys of the schema that say nothing about how a release runs: their types are checked, and they stay in `extras`.
 fn check_parts_without_meaning(reader: &mut Reader<'_>, d: &mut Diagnostics) {
     // A reader of its own: these keys shall stay among the extras.
-    let mut parts = Reader::new(reader.what.clone(), reader.map, reader.span);
+    let mut parts = Reader::new(reader.what(), reader.map, reader.span);
     if let Some(mut section) = parts.section("observability", d) {
         section.bool("log", d);
         section.texts("metrics", d);
@@ -296,7 +296,7 @@ fn hint_at_misspelt_keys(reader: &Reader<'_>, d: &mut Diagnostics) {
                 entry.key.span,
                 format!(
                     "{} has a key {} that means nothing",
-                    reader.what,
+                    reader.what(),
                     quote(key)
                 ),
             )

@@ -12,47 +12,88 @@ pub(crate) const MAX_SECONDS: f64 = 3_155_760_000.0;
 
 /// One mapping of a file.
 pub(crate) struct Reader<'a> {
-    /// What the mapping is, for messages: ``node `build` ``.
-    pub what: String,
+    /// What the mapping belongs to, for messages: ``node `build` ``. Empty: the whole file, which goes without saying.
+    owner: String,
+    /// Keys from the owner to the mapping, with dots.
+    prefix: String,
     pub map: &'a Map,
     pub span: Span,
     asked: Vec<&'static str>,
+    /// Keys that were reported already: neither known nor unknown.
+    refused: Vec<&'static str>,
+    /// Unknown keys of this mapping may be misspelt names of secrets.
+    pub holds_secrets: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(what: impl Into<String>, map: &'a Map, span: Span) -> Self {
+    pub(crate) fn new(owner: impl Into<String>, map: &'a Map, span: Span) -> Self {
         Self {
-            what: what.into(),
+            owner: owner.into(),
+            prefix: String::new(),
             map,
             span,
             asked: Vec::new(),
+            refused: Vec::new(),
+            holds_secrets: false,
         }
     }
 
     /// A reader of `value`, if it is a mapping.
     pub(crate) fn of(
-        what: impl Into<String>,
+        owner: impl Into<String>,
         value: &'a Value,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let what = what.into();
-        match &value.data {
-            Data::Map(map) => Some(Self::new(what, map, value.span)),
-            _ => {
-                wrong_type(&what, "a mapping", value, diagnostics);
-                None
-            }
+        let owner = owner.into();
+        if let Data::Map(map) = &value.data {
+            return Some(Self::new(owner, map, value.span));
+        }
+        let owner = if owner.is_empty() {
+            "the file".to_owned()
+        } else {
+            owner
+        };
+        wrong_type(&owner, "a mapping", value, diagnostics);
+        None
+    }
+
+    /// The same mapping under a key of its owner.
+    pub(crate) fn under(mut self, key: &str) -> Self {
+        key.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Once more is known about what the mapping is.
+    pub(crate) fn rename(&mut self, owner: impl Into<String>) {
+        self.owner = owner.into();
+    }
+
+    /// What the mapping is, for messages.
+    pub(crate) fn what(&self) -> String {
+        match (self.owner.as_str(), self.prefix.as_str()) {
+            ("", "") => "the file".to_owned(),
+            (owner, "") => owner.to_owned(),
+            ("", prefix) => quote(prefix),
+            (owner, prefix) => format!("{} of {owner}", quote(prefix)),
         }
     }
 
     /// The entry of a key. A key without a value counts as absent.
     pub(crate) fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.map.entry(key).filter(|entry| !entry.value.is_null())
     }
 
     pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
         self.entry(key).map(|entry| &entry.value)
+    }
+
+    /// The entry of a key that must not be there; the caller reports it.
+    pub(crate) fn refuse(&mut self, key: &'static str) -> Option<&'a Entry> {
+        self.refused.push(key);
+        self.map.entry(key)
     }
 
     /// What the keys asked for so far are.
@@ -66,7 +107,7 @@ impl<'a> Reader<'a> {
         let diagnostic = diagnostics.error(
             codes::MISSING_KEY,
             span,
-            format!("{} has no {}", self.what, quote(key)),
+            format!("{} has no {}", self.what(), quote(key)),
         );
         if let Some(similar) = similar {
             diagnostic.help(format!(
@@ -291,7 +332,9 @@ impl<'a> Reader<'a> {
         diagnostics: &mut Diagnostics,
     ) -> Option<Reader<'a>> {
         let map = self.map(key, diagnostics)?;
-        Some(Reader::new(self.path(key), map.value, map.span))
+        let mut reader = Reader::new(self.owner.clone(), map.value, map.span);
+        reader.prefix = self.dotted(key);
+        Some(reader)
     }
 
     /// A mapping of texts.
@@ -315,10 +358,19 @@ impl<'a> Reader<'a> {
 
     /// How a key is called in messages.
     pub(crate) fn path(&self, key: &str) -> String {
-        if self.what.is_empty() {
-            quote(key)
+        let path = self.dotted(key);
+        if self.owner.is_empty() {
+            quote(&path)
         } else {
-            format!("{} of {}", quote(key), self.what)
+            format!("{} of {}", quote(&path), self.owner)
+        }
+    }
+
+    fn dotted(&self, key: &str) -> String {
+        if self.prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.prefix)
         }
     }
 
@@ -330,10 +382,10 @@ impl<'a> Reader<'a> {
     }
 
     fn unasked(&self) -> impl Iterator<Item = &'a Entry> {
-        self.map
-            .entries
-            .iter()
-            .filter(|entry| !self.asked.contains(&entry.key.value.as_str()))
+        self.map.entries.iter().filter(|entry| {
+            let key = entry.key.value.as_str();
+            !self.asked.contains(&key) && !self.refused.contains(&key)
+        })
     }
 
     /// Reports what was not asked for, but for `x-*`, which is returned.
@@ -357,11 +409,12 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown(&self, key: &Text, diagnostics: &mut Diagnostics) {
-        let known = if self.what.is_empty() {
-            "the workflow"
-        } else {
-            &self.what
-        };
+        if self.holds_secrets
+            && let Some(value) = self.map.get(&key.value)
+        {
+            diagnostics.redact(value.span);
+        }
+        let known = self.what();
         let diagnostic = diagnostics.error(
             codes::UNKNOWN_KEY,
             key.span,
@@ -371,15 +424,18 @@ impl<'a> Reader<'a> {
             Some(help) => diagnostic.help(help),
             None => diagnostic.help(format!("known keys: {}", self.asked.join(", "))),
         };
-        if looks_secret(&key.value) {
-            diagnostic.hide_source();
-        }
     }
 }
 
-/// Whether what is written under this key may be a secret.
+/// Whether a text that is written under this key may be a secret, and not only the name of one.
 pub(crate) fn looks_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
+    if ["_env", "_file", "_ref", "_source", "_provider", "secrets"]
+        .iter()
+        .any(|end| key.ends_with(end))
+    {
+        return false;
+    }
     [
         "token",
         "secret",

@@ -17,7 +17,7 @@ pub(crate) fn read_workflow(
     d: &mut Diagnostics,
 ) -> Option<Workflow> {
     let mut top = Reader::of("", root, d)?;
-    top.what = "the workflow".to_owned();
+    top.rename("the workflow".to_owned());
     let osop_version = top
         .required("osop_version", d)
         .filter(|version| supported(version, d));
@@ -239,7 +239,7 @@ fn read_nodes(top: &mut Reader<'_>, d: &mut Diagnostics) -> (Option<Vec<Node>>, 
             .required("id", d)
             .filter(|id| check_id("id of a node", id, d));
         if let Some(id) = &id {
-            reader.what = format!("node {}", quote(&id.value));
+            reader.rename(format!("node {}", quote(&id.value)));
             if let Some(first) = known.get(&id.value) {
                 d.error(
                     codes::DUPLICATE_ID,

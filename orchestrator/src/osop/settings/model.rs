@@ -17,7 +17,7 @@ use crate::osop::word::words;
 pub struct Settings {
     /// What is released.
     pub service: Option<Text>,
-    /// Where it lives; also the variable `NAMESPACE` where nothing else sets that.
+    /// Where it lives.
     pub namespace: Option<Text>,
     /// Values for `${name}`, each name once, from all places: `--set`, then `x-canary.variables`, then the profile's, then the
     /// workflow's top-level `variables`.
@@ -243,7 +243,7 @@ pub struct Traffic {
     pub timeout: Option<Spanned<Duration>>,
 }
 
-/// How the service's own metrics look: a preset, or the metrics themselves.
+/// How the service's own metrics look: a preset with its parameters, or the metrics themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// Place of the mapping, if it is written.
@@ -260,6 +260,8 @@ pub struct Metrics {
     pub canary: Option<Text>,
     /// Label matchers that select stable.
     pub stable: Option<Text>,
+    /// Label that tells processes apart. `None`: `instance`.
+    pub pod: Option<Text>,
 }
 
 /// Counter of requests.
@@ -268,9 +270,9 @@ pub struct RequestsMetric {
     /// The whole mapping.
     pub span: Span,
     /// Name of the counter.
-    pub counter: Text,
-    /// Label matchers of the service.
-    pub matchers: Option<Text>,
+    pub metric: Text,
+    /// Label matchers of the service, for both arms.
+    pub selector: Option<Text>,
     /// Label matchers of what counts as an error. `None`: `code=~"5.."`.
     pub errors: Option<Text>,
 }
@@ -280,12 +282,17 @@ pub struct RequestsMetric {
 pub struct LatencyMetric {
     /// The whole mapping.
     pub span: Span,
-    /// Name of the histogram, without `_bucket`.
-    pub histogram: Text,
-    /// Unit of its buckets.
-    pub unit: Option<Text>,
-    /// Label matchers of the service.
-    pub matchers: Option<Text>,
+    /// Name of the histogram, with or without `_bucket`.
+    pub metric: Text,
+    /// Unit of its bounds. There is no default: a p99 in seconds that is taken for milliseconds passes every gate.
+    pub unit: Spanned<LatencyUnit>,
+    /// Label matchers of the service, for both arms.
+    pub selector: Option<Text>,
+}
+
+words! {
+    /// Unit of a histogram's bounds.
+    pub enum LatencyUnit { Seconds = "s", Milliseconds = "ms" }
 }
 
 /// What a gate measures.
