@@ -4,4 +4,5 @@ pub mod duration;
 pub mod evidence;
 pub mod exposition;
 pub mod expr;
+pub mod gate;
 pub mod unit;

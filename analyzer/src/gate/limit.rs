@@ -1,0 +1,65 @@
+//! What a gate demands, in a few words for tables and messages.
+
+use super::model::{Gate, Rule};
+use crate::unit::Quantity;
+
+/// `< 1 %`, `95 % to 100 %`, or the condition as written.
+pub(super) fn text(gate: &Gate) -> String {
+    let quantity = |value: f64| Quantity::new(value, gate.unit).to_string();
+    match &gate.rule {
+        Rule::Range {
+            min: Some(min),
+            max: Some(max),
+        } => format!("{} to {}", quantity(*min), quantity(*max)),
+        Rule::Range {
+            min: Some(min),
+            max: None,
+        } => format!(">= {}", quantity(*min)),
+        Rule::Range {
+            min: None,
+            max: Some(max),
+        } => format!("<= {}", quantity(*max)),
+        Rule::Range {
+            min: None,
+            max: None,
+        } => "any value".to_owned(),
+        Rule::Conditions {
+            success: Some(success),
+            failure: None,
+        } => bare(gate, success.source()).to_owned(),
+        Rule::Conditions {
+            success: None,
+            failure: Some(failure),
+        } => {
+            format!("not {}", bare(gate, failure.source()))
+        }
+        Rule::Conditions {
+            success: Some(success),
+            failure: Some(failure),
+        } => {
+            format!(
+                "{}, not {}",
+                bare(gate, success.source()),
+                bare(gate, failure.source())
+            )
+        }
+        Rule::Conditions {
+            success: None,
+            failure: None,
+        } => "any value".to_owned(),
+    }
+}
+
+/// The condition without the name that the table shows anyway: `result < 1%` is `< 1%`.
+fn bare<'a>(gate: &Gate, source: &'a str) -> &'a str {
+    let source = source.trim();
+    let own = super::scope::own_name(&gate.name);
+    ["result[0]", "result", "value", own.as_str()]
+        .iter()
+        .find_map(|name| {
+            let rest = source.strip_prefix(name)?.trim_start();
+            let simple = !rest.contains("result") && !rest.contains("&&") && !rest.contains("||");
+            (simple && rest.starts_with(['<', '>', '=', '!'])).then_some(rest)
+        })
+        .unwrap_or(source)
+}
