@@ -19,10 +19,6 @@ pub(super) fn text(gate: &Gate) -> String {
             min: None,
             max: Some(max),
         } => format!("<= {}", quantity(*max)),
-        Rule::Range {
-            min: None,
-            max: None,
-        } => "any value".to_owned(),
         Rule::Conditions {
             success: Some(success),
             failure: None,
@@ -43,7 +39,11 @@ pub(super) fn text(gate: &Gate) -> String {
                 bare(gate, failure.source())
             )
         }
-        Rule::Conditions {
+        Rule::Range {
+            min: None,
+            max: None,
+        }
+        | Rule::Conditions {
             success: None,
             failure: None,
         } => "any value".to_owned(),

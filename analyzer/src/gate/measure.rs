@@ -60,7 +60,7 @@ impl Gate {
                 None => self.strict_answer(answer),
             },
         };
-        self.finish(finding, requests, at)
+        finish(finding, requests, at)
     }
 
     /// Judges what the service's own metrics say of the canary.
@@ -71,30 +71,19 @@ impl Gate {
     ) -> Measurement {
         let evidence = match evidence {
             Ok(evidence) => evidence,
-            Err(error) => return self.finish(Finding::error(error.to_string()), None, at),
+            Err(error) => return finish(Finding::error(error.to_string()), None, at),
         };
         let requests = whole(evidence.canary.requests);
         let finding = match self.too_few(requests) {
             Some(finding) => finding,
             None => self.strict_evidence(evidence),
         };
-        self.finish(finding, requests, at)
+        finish(finding, requests, at)
     }
 
     /// What a verdict needs to hold, in words: `< 1 %`.
     pub fn limit(&self) -> String {
         super::limit::text(self)
-    }
-
-    fn finish(&self, finding: Finding, requests: Option<u64>, at: Timestamp) -> Measurement {
-        Measurement {
-            at,
-            phase: finding.phase,
-            value: finding.value.filter(|value| value.is_finite()),
-            message: finding.message,
-            no_data: finding.no_data,
-            requests,
-        }
     }
 
     fn too_few(&self, requests: Option<u64>) -> Option<Finding> {
@@ -314,6 +303,17 @@ impl Gate {
             message,
             no_data: false,
         }
+    }
+}
+
+fn finish(finding: Finding, requests: Option<u64>, at: Timestamp) -> Measurement {
+    Measurement {
+        at,
+        phase: finding.phase,
+        value: finding.value.filter(|value| value.is_finite()),
+        message: finding.message,
+        no_data: finding.no_data,
+        requests,
     }
 }
 

@@ -10,6 +10,10 @@ mod scope;
 mod tally;
 
 #[cfg(test)]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what a source answers is a result, and the tests make answers"
+)]
 mod tests;
 
 pub use model::{Compat, Gate, Measurement, Metric, Phase, Rule, Verdict};

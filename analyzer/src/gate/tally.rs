@@ -71,20 +71,8 @@ impl Tally {
             return Verdict::Pass;
         }
         match gate.count {
-            Some(count) if self.counted() >= count => self.at_count(gate),
+            Some(count) if self.counted() >= count => at_count(gate),
             Some(_) | None => Verdict::Running,
-        }
-    }
-
-    /// The count is reached and no limit is broken.
-    fn at_count(&self, gate: &Gate) -> Verdict {
-        if gate.consecutive_success_limit == 0 {
-            return Verdict::Pass;
-        }
-        if gate.failure_limit.is_some() {
-            Verdict::Inconclusive
-        } else {
-            Verdict::Fail
         }
     }
 
@@ -108,18 +96,10 @@ impl Tally {
         }
         let (from, pause) = match self.last {
             None => (started, gate.initial_delay),
-            Some((at, Phase::Error)) => (at, self.error_retry(gate)),
+            Some((at, Phase::Error)) => (at, error_retry(gate)),
             Some((at, Phase::Pass | Phase::Fail | Phase::Inconclusive)) => (at, gate.interval),
         };
         Some(from.saturating_add(pause).unwrap_or(Timestamp::MAX))
-    }
-
-    /// Argo retries an error after 10 s even where the interval is shorter; strict takes the shorter of the two.
-    fn error_retry(&self, gate: &Gate) -> Duration {
-        match gate.compat {
-            Compat::Argo => ERROR_RETRY,
-            Compat::Strict => ERROR_RETRY.min(gate.interval),
-        }
     }
 
     /// Measurements that are not errors: what `count` counts.
@@ -147,6 +127,26 @@ impl Tally {
     /// Measurements that could not be made.
     pub fn errors(&self) -> u32 {
         self.errors
+    }
+}
+
+/// The count is reached and no limit is broken.
+fn at_count(gate: &Gate) -> Verdict {
+    if gate.consecutive_success_limit == 0 {
+        return Verdict::Pass;
+    }
+    if gate.failure_limit.is_some() {
+        Verdict::Inconclusive
+    } else {
+        Verdict::Fail
+    }
+}
+
+/// Argo retries an error after 10 s even where the interval is shorter; strict takes the shorter of the two.
+fn error_retry(gate: &Gate) -> Duration {
+    match gate.compat {
+        Compat::Argo => ERROR_RETRY,
+        Compat::Strict => ERROR_RETRY.min(gate.interval),
     }
 }
 
