@@ -5,4 +5,5 @@ pub mod evidence;
 pub mod exposition;
 pub mod expr;
 pub mod gate;
+pub mod metric;
 pub mod unit;

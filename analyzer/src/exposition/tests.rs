@@ -280,9 +280,9 @@ proptest! {
     #[test]
     fn what_is_written_is_read(
         series in prop::collection::btree_map(
-            ("[a-z_:][a-z0-9_:]{0,8}", prop::collection::btree_map("[a-z_][a-z0-9_]{0,4}", any::<String>(), 0..4)),
+            ("[a-z_:][a-z0-9_:]{0,8}", prop::collection::btree_map("[a-z_][a-z0-9_]{0,4}", "(\\PC|[\"\\\\\n{}=, #]){0,8}", 0..4)),
             any::<f64>().prop_filter("NaN is not equal to itself", |value| !value.is_nan()),
-            0..20,
+            0..8,
         ),
     ) {
         let samples: Vec<Sample> = series.into_iter()
