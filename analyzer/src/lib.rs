@@ -6,4 +6,5 @@ pub mod exposition;
 pub mod expr;
 pub mod gate;
 pub mod metric;
+pub mod source;
 pub mod unit;

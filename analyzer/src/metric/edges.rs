@@ -39,15 +39,21 @@ impl Look {
 /// A process without counters at the start counts from 0 if it was seen then (it had nothing to count yet), or if it says
 /// that it started within the window. Else it is left out and noted: nobody knows what it counted before.
 /// A process that is gone at the end took its last requests with it; for the canary that makes the evidence partial.
-pub fn evidence_between(metrics: &ServiceMetrics, window: Window, start: &Look, end: &Look) -> ServiceEvidence {
+pub fn evidence_between(
+    metrics: &ServiceMetrics,
+    window: Window,
+    start: &Look,
+    end: &Look,
+) -> ServiceEvidence {
     let mut evidence = ServiceEvidence::empty(window);
     for arm in Arm::BOTH {
         let (before, after) = (start.arm(arm), end.arm(arm));
         let mut missed: Vec<&str> = Vec::new();
         let mut increments: Vec<Increment> = Vec::new();
         for (process, counters) in after {
-            let began_inside =
-                counters.started().is_some_and(|started| window.start() <= started && started <= window.end());
+            let began_inside = counters
+                .started()
+                .is_some_and(|started| window.start() <= started && started <= window.end());
             if let Some(earlier) = before.get(process) {
                 increments.push(counters.since(earlier));
             } else if start.alive.contains(process) || began_inside {
@@ -56,11 +62,22 @@ pub fn evidence_between(metrics: &ServiceMetrics, window: Window, start: &Look, 
                 missed.push(process);
             }
         }
-        let (buckets, narrowed) = sum_buckets(increments.iter().map(|increment| increment.buckets.as_slice()));
-        let resets = increments.iter().filter(|increment| increment.reset).count();
+        let (buckets, narrowed) = sum_buckets(
+            increments
+                .iter()
+                .map(|increment| increment.buckets.as_slice()),
+        );
+        let resets = increments
+            .iter()
+            .filter(|increment| increment.reset)
+            .count();
         let sum = evidence.arm_mut(arm);
-        sum.requests = increments.iter().fold(0.0, |sum, increment| sum + increment.requests);
-        sum.errors = increments.iter().fold(0.0, |sum, increment| sum + increment.errors);
+        sum.requests = increments
+            .iter()
+            .fold(0.0, |sum, increment| sum + increment.requests);
+        sum.errors = increments
+            .iter()
+            .fold(0.0, |sum, increment| sum + increment.errors);
         sum.buckets = buckets;
         sum.pods = increments.len();
         sum.resets = resets;
@@ -90,7 +107,11 @@ pub fn evidence_between(metrics: &ServiceMetrics, window: Window, start: &Look, 
                 listed(&missed)
             ));
         }
-        let gone: Vec<&str> = before.keys().filter(|process| !after.contains_key(*process)).map(String::as_str).collect();
+        let gone: Vec<&str> = before
+            .keys()
+            .filter(|process| !after.contains_key(*process))
+            .map(String::as_str)
+            .collect();
         if !gone.is_empty() {
             notes.push(format!(
                 "{arm}: {} gone before the window ended; their requests in it are not counted",
@@ -105,7 +126,12 @@ pub fn evidence_between(metrics: &ServiceMetrics, window: Window, start: &Look, 
 /// A few names, and how many more.
 fn listed(names: &[&str]) -> String {
     const SHOWN: usize = 3;
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let shown = names
+        .iter()
+        .take(SHOWN)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     match names.len().checked_sub(SHOWN) {
         Some(more) if more > 0 => format!("{shown} and {more} more"),
         _ => shown,

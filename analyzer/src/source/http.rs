@@ -92,20 +92,33 @@ const EXCERPT_CHARS: usize = 200;
 
 /// An address to ask: http or https, a host, no query. User info is taken out and handed back as credentials.
 pub(super) fn address(setting: &str, text: &str) -> Result<(Url, Option<Auth>), SourceError> {
-    let wrong = |message: String| SourceError::Setting { setting: setting.to_owned(), message };
+    let wrong = |message: String| SourceError::Setting {
+        setting: setting.to_owned(),
+        message,
+    };
     // What is wrong with the text is said without the text: it may hold a password.
-    let mut url = Url::parse(text.trim())
-        .map_err(|error| wrong(format!("not an address ({error}); expected http://host:port or https://host")))?;
+    let mut url = Url::parse(text.trim()).map_err(|error| {
+        wrong(format!(
+            "not an address ({error}); expected http://host:port or https://host"
+        ))
+    })?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(wrong(format!("scheme {:?}; expected http://host:port or https://host", url.scheme())));
+        return Err(wrong(format!(
+            "scheme {:?}; expected http://host:port or https://host",
+            url.scheme()
+        )));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("leave out what follows ? or #; write the address alone".to_owned()));
+        return Err(wrong(
+            "leave out what follows ? or #; write the address alone".to_owned(),
+        ));
     }
     let user = percent_decoded(url.username());
     let password = url.password().map(percent_decoded);
-    let auth = (!user.is_empty() || password.is_some())
-        .then(|| Auth::Basic { user, password: SecretString::from(password.unwrap_or_default()) });
+    let auth = (!user.is_empty() || password.is_some()).then(|| Auth::Basic {
+        user,
+        password: SecretString::from(password.unwrap_or_default()),
+    });
     // Both succeed for an address with a host, which it has.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -117,7 +130,9 @@ fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut index = 0;
     while let Some(byte) = bytes.get(index) {
-        let hex = text.get(index + 1..index + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = text
+            .get(index + 1..index + 3)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match hex {
             Some(decoded) if *byte == b'%' => {
                 out.push(decoded);
@@ -141,7 +156,10 @@ fn is_local(url: &Url) -> bool {
 impl Http {
     /// A client for the given addresses.
     pub(super) fn new(urls: &[&Url], settings: &Settings<'_>) -> Result<Self, SourceError> {
-        let wrong = |setting: &str, message: String| SourceError::Setting { setting: setting.to_owned(), message };
+        let wrong = |setting: &str, message: String| SourceError::Setting {
+            setting: setting.to_owned(),
+            message,
+        };
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             let message = "no TLS provider is installed; call rustls::crypto::ring::default_provider().install_default() first";
             return Err(wrong("tls", message.to_owned()));
@@ -167,13 +185,21 @@ impl Http {
             builder = builder.no_proxy();
         }
         let authorities = match &settings.tls.ca_pem {
-            Some(pem) => reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| wrong("ca", format!("no certificates in PEM form: {}", root_cause(&error))))?,
+            Some(pem) => reqwest::Certificate::from_pem_bundle(pem).map_err(|error| {
+                wrong(
+                    "ca",
+                    format!("no certificates in PEM form: {}", root_cause(&error)),
+                )
+            })?,
             None => Vec::new(),
         };
         // Plain HTTP needs no authorities; not loading the system's saves memory, and works where there are none.
         let plain = urls.iter().all(|url| url.scheme() == "http");
-        builder = if plain { builder.tls_certs_only([]) } else { builder.tls_certs_merge(authorities) };
+        builder = if plain {
+            builder.tls_certs_only([])
+        } else {
+            builder.tls_certs_merge(authorities)
+        };
         match (&settings.tls.cert_pem, &settings.tls.key_pem) {
             (None, None) => {}
             (Some(cert), Some(key)) => {
@@ -181,13 +207,26 @@ impl Http {
                 pem.push(b'\n');
                 pem.extend_from_slice(key.expose_secret().as_bytes());
                 let identity = reqwest::Identity::from_pem(&pem).map_err(|error| {
-                    wrong("cert and key", format!("not a certificate and key in PEM form: {}", root_cause(&error)))
+                    wrong(
+                        "cert and key",
+                        format!(
+                            "not a certificate and key in PEM form: {}",
+                            root_cause(&error)
+                        ),
+                    )
                 })?;
                 builder = builder.identity(identity);
             }
-            _ => return Err(wrong("cert and key", "one is given without the other".to_owned())),
+            _ => {
+                return Err(wrong(
+                    "cert and key",
+                    "one is given without the other".to_owned(),
+                ));
+            }
         }
-        let client = builder.build().map_err(|error| wrong("tls", root_cause(&error)))?;
+        let client = builder
+            .build()
+            .map_err(|error| wrong("tls", root_cause(&error)))?;
         // The header in the form in which it is sent is a secret, too: a server may echo it.
         let mut probe = client.get("http://localhost");
         match settings.auth {
@@ -202,14 +241,26 @@ impl Http {
             }
         }
         let probe = probe.build().map_err(|_| {
-            wrong("credentials", "they have characters that a header cannot have (a line break?)".to_owned())
+            wrong(
+                "credentials",
+                "they have characters that a header cannot have (a line break?)".to_owned(),
+            )
         })?;
         let authorization = probe.headers().get(reqwest::header::AUTHORIZATION).cloned();
         if let Some(sent) = authorization.as_ref().and_then(|value| value.to_str().ok()) {
-            secrets.extend(sent.split_once(' ').map(|(_, credentials)| SecretString::from(credentials)));
+            secrets.extend(
+                sent.split_once(' ')
+                    .map(|(_, credentials)| SecretString::from(credentials)),
+            );
         }
         secrets.retain(|secret| secret.expose_secret().len() >= 4);
-        Ok(Self { client, authorization, timeout: settings.timeout, max_response_bytes: settings.max_response_bytes, secrets })
+        Ok(Self {
+            client,
+            authorization,
+            timeout: settings.timeout,
+            max_response_bytes: settings.max_response_bytes,
+            secrets,
+        })
     }
 
     /// Sends, and reads the whole answer within time and size. A connection that was reset before an answer came is tried
@@ -225,7 +276,10 @@ impl Http {
         match tokio::time::timeout(self.timeout, attempt).await {
             Ok(Ok(answered)) => Ok(answered),
             Ok(Err(Broken::Reset(error) | Broken::Other(error))) => Err(error),
-            Err(_elapsed) => Err(SourceError::Timeout { tried, after: self.timeout }),
+            Err(_elapsed) => Err(SourceError::Timeout {
+                tried,
+                after: self.timeout,
+            }),
         }
     }
 
@@ -233,28 +287,57 @@ impl Http {
         let mut url = ask.url.clone();
         let mut body = String::new();
         if ask.method == Method::GET && !ask.form.is_empty() {
-            url.query_pairs_mut().extend_pairs(ask.form.iter().map(|(name, value)| (*name, value.as_str())));
+            url.query_pairs_mut()
+                .extend_pairs(ask.form.iter().map(|(name, value)| (*name, value.as_str())));
         } else {
             body = encoded(&ask.form);
         }
         let mut request = self.client.request(ask.method.clone(), url);
-        request = request.header(reqwest::header::ACCEPT, HeaderValue::from_static(ask.accept));
+        request = request.header(
+            reqwest::header::ACCEPT,
+            HeaderValue::from_static(ask.accept),
+        );
         if let Some(authorization) = &self.authorization {
             request = request.header(reqwest::header::AUTHORIZATION, authorization.clone());
         }
         if !body.is_empty() {
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+            request = request
+                .header(
+                    reqwest::header::CONTENT_TYPE,
+                    "application/x-www-form-urlencoded",
+                )
+                .body(body);
         }
         let broken = |error: &reqwest::Error| {
-            let unreachable = SourceError::Unreachable { tried: tried.to_owned(), reason: self.scrubbed(&root_cause(error)) };
-            if is_reset(error) { Broken::Reset(unreachable) } else { Broken::Other(unreachable) }
+            let unreachable = SourceError::Unreachable {
+                tried: tried.to_owned(),
+                reason: self.scrubbed(&root_cause(error)),
+            };
+            if is_reset(error) {
+                Broken::Reset(unreachable)
+            } else {
+                Broken::Other(unreachable)
+            }
         };
         let response = request.send().await.map_err(|error| broken(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let ok = status.is_success();
-        let limit = if ok { self.max_response_bytes } else { ERROR_BODY_BYTES.min(self.max_response_bytes) };
-        let too_large = || Broken::Other(SourceError::TooLarge { tried: tried.to_owned(), limit });
-        if ok && response.content_length().is_some_and(|length| length > limit) {
+        let limit = if ok {
+            self.max_response_bytes
+        } else {
+            ERROR_BODY_BYTES.min(self.max_response_bytes)
+        };
+        let too_large = || {
+            Broken::Other(SourceError::TooLarge {
+                tried: tried.to_owned(),
+                limit,
+            })
+        };
+        if ok
+            && response
+                .content_length()
+                .is_some_and(|length| length > limit)
+        {
             return Err(too_large());
         }
         let mut body = BytesMut::new();
@@ -274,7 +357,11 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answered { status, headers, body: body.freeze() })
+        Ok(Answered {
+            status,
+            headers,
+            body: body.freeze(),
+        })
     }
 
     /// Limit of one exchange.
@@ -292,17 +379,28 @@ impl Http {
                 Ok(url) => shown_url(&url),
                 Err(_) => "an address that cannot be read".to_owned(),
             };
-            return SourceError::Redirected { tried, code, location: self.scrubbed(&location) };
+            return SourceError::Redirected {
+                tried,
+                code,
+                location: self.scrubbed(&location),
+            };
         }
         let retry_after = header(answered, reqwest::header::RETRY_AFTER)
             .and_then(|text| retry_after(text, header(answered, reqwest::header::DATE)));
-        SourceError::Status { tried, code, retry_after, excerpt: self.excerpt(answered) }
+        SourceError::Status {
+            tried,
+            code,
+            retry_after,
+            excerpt: self.excerpt(answered),
+        }
     }
 
     /// The start of the body, on one line, without secrets.
     pub(super) fn excerpt(&self, answered: &Answered) -> String {
         let text = String::from_utf8_lossy(answered.body.get(..4096).unwrap_or(&answered.body));
-        let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        let words = text
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|word| !word.is_empty());
         let line = self.scrubbed(&words.collect::<Vec<_>>().join(" "));
         match line.char_indices().nth(EXCERPT_CHARS) {
             Some((end, _)) => format!("{}...", &line[..end]),
@@ -312,7 +410,9 @@ impl Http {
 
     /// The text with every secret of ours replaced: a server may echo what it was sent.
     pub(super) fn scrubbed(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "***"))
+        self.secrets.iter().fold(text.to_owned(), |text, secret| {
+            text.replace(secret.expose_secret(), "***")
+        })
     }
 }
 
@@ -333,15 +433,25 @@ pub(super) fn shown(ask: &Ask) -> String {
 
 /// Scheme, host, port and path.
 pub(super) fn shown_url(url: &Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!(
+        "{}://{}{port}{}",
+        url.scheme(),
+        url.host_str().unwrap_or_default(),
+        url.path()
+    )
 }
 
 fn secret_header(what: &str, value: &SecretString) -> Result<HeaderValue, SourceError> {
-    let mut header = HeaderValue::from_str(value.expose_secret()).map_err(|_| SourceError::Setting {
-        setting: what.to_owned(),
-        message: "the value has characters that a header cannot have (a line break?)".to_owned(),
-    })?;
+    let mut header =
+        HeaderValue::from_str(value.expose_secret()).map_err(|_| SourceError::Setting {
+            setting: what.to_owned(),
+            message: "the value has characters that a header cannot have (a line break?)"
+                .to_owned(),
+        })?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -350,9 +460,13 @@ fn encoded(form: &[(&str, String)]) -> String {
     // The address of nowhere: only its encoder of queries is wanted.
     let mut url = Url::parse("http://localhost").ok();
     if let Some(url) = &mut url {
-        url.query_pairs_mut().extend_pairs(form.iter().map(|(name, value)| (*name, value.as_str())));
+        url.query_pairs_mut()
+            .extend_pairs(form.iter().map(|(name, value)| (*name, value.as_str())));
     }
-    url.as_ref().and_then(Url::query).unwrap_or_default().to_owned()
+    url.as_ref()
+        .and_then(Url::query)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), taken relative to the server's own clock.
@@ -367,7 +481,9 @@ fn retry_after(text: &str, now: Option<&str>) -> Option<Duration> {
 
 /// A date as HTTP writes it.
 pub(super) fn http_date(text: &str) -> Option<jiff::Timestamp> {
-    jiff::fmt::rfc2822::parse(text.trim()).ok().map(|zoned| zoned.timestamp())
+    jiff::fmt::rfc2822::parse(text.trim())
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 /// The innermost error: what the system or the TLS library said. The outer ones repeat the address.
@@ -376,7 +492,11 @@ fn root_cause(error: &reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    if error.source().is_none() { "the request could not be made".to_owned() } else { cause.to_string() }
+    if error.source().is_none() {
+        "the request could not be made".to_owned()
+    } else {
+        cause.to_string()
+    }
 }
 
 fn is_reset(error: &reqwest::Error) -> bool {
@@ -384,11 +504,17 @@ fn is_reset(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+            && matches!(
+                io.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+            )
         {
             return true;
         }
-        if inner.to_string().contains("connection closed before message completed") {
+        if inner
+            .to_string()
+            .contains("connection closed before message completed")
+        {
             return true;
         }
         cause = inner.source();
@@ -402,12 +528,27 @@ mod tests {
 
     #[test]
     fn addresses_give_up_their_credentials() {
-        let (url, auth) = address("url", "https://ann:p%40ss@prometheus.example:9090/prefix/").unwrap();
+        let (url, auth) =
+            address("url", "https://ann:p%40ss@prometheus.example:9090/prefix/").unwrap();
         assert_eq!(url.as_str(), "https://prometheus.example:9090/prefix/");
-        let Some(Auth::Basic { user, password }) = auth else { panic!("no credentials") };
+        let Some(Auth::Basic { user, password }) = auth else {
+            panic!("no credentials")
+        };
         assert_eq!((user.as_str(), password.expose_secret()), ("ann", "p@ss"));
-        assert!(address("url", "http://prometheus:9090").unwrap().1.is_none());
-        for text in ["prometheus:9090", "ftp://x", "http://", "", "http://a:b@/x", "http://x/?a=b"] {
+        assert!(
+            address("url", "http://prometheus:9090")
+                .unwrap()
+                .1
+                .is_none()
+        );
+        for text in [
+            "prometheus:9090",
+            "ftp://x",
+            "http://",
+            "",
+            "http://a:b@/x",
+            "http://x/?a=b",
+        ] {
             let message = address("url", text).unwrap_err().to_string();
             assert!(message.starts_with("url: "), "{text}: {message}");
         }
@@ -417,8 +558,14 @@ mod tests {
     fn retry_after_in_both_forms() {
         assert_eq!(retry_after("120", None), Some(Duration::from_mins(2)));
         let now = "Wed, 21 Oct 2015 07:27:50 GMT";
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT", Some(now)), Some(Duration::from_secs(10)));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:00:00 GMT", Some(now)), Some(Duration::ZERO));
+        assert_eq!(
+            retry_after("Wed, 21 Oct 2015 07:28:00 GMT", Some(now)),
+            Some(Duration::from_secs(10))
+        );
+        assert_eq!(
+            retry_after("Wed, 21 Oct 2015 07:00:00 GMT", Some(now)),
+            Some(Duration::ZERO)
+        );
         assert_eq!(retry_after("soon", Some(now)), None);
     }
 }

@@ -86,12 +86,17 @@ impl PrometheusSource {
             (_, Some(_)) => {
                 return Err(SourceError::Setting {
                     setting: "prometheus url".to_owned(),
-                    message: "credentials are given in the address and besides; keep one of them".to_owned(),
+                    message: "credentials are given in the address and besides; keep one of them"
+                        .to_owned(),
                 });
             }
         };
         let mut headers = options.headers;
-        headers.extend(options.tenant.map(|tenant| ("X-Scope-OrgID".to_owned(), SecretString::from(tenant))));
+        headers.extend(
+            options
+                .tenant
+                .map(|tenant| ("X-Scope-OrgID".to_owned(), SecretString::from(tenant))),
+        );
         let settings = Settings {
             auth: &auth,
             headers: &headers,
@@ -102,7 +107,11 @@ impl PrometheusSource {
             system_proxy: true,
         };
         let http = Http::new(&[&base], &settings)?;
-        Ok(Self { http, base, max_series: options.max_series })
+        Ok(Self {
+            http,
+            base,
+            max_series: options.max_series,
+        })
     }
 
     /// The address that is asked, without credentials.
@@ -112,15 +121,27 @@ impl PrometheusSource {
 
     /// Evaluates a query at one time.
     pub async fn instant(&self, query: &str, at: Timestamp) -> Result<Answer, SourceError> {
-        let form = vec![("query", query.to_owned()), ("time", unix(at)), ("timeout", self.server_timeout())];
+        let form = vec![
+            ("query", query.to_owned()),
+            ("time", unix(at)),
+            ("timeout", self.server_timeout()),
+        ];
         self.ask("api/v1/query", form, at).await
     }
 
     /// Evaluates a query at every `step` of a window.
-    pub async fn range(&self, query: &str, window: Window, step: Duration) -> Result<Answer, SourceError> {
+    pub async fn range(
+        &self,
+        query: &str,
+        window: Window,
+        step: Duration,
+    ) -> Result<Answer, SourceError> {
         if step.is_zero() {
             let message = "the step of a range query must be above zero".to_owned();
-            return Err(SourceError::Setting { setting: "step".to_owned(), message });
+            return Err(SourceError::Setting {
+                setting: "step".to_owned(),
+                message,
+            });
         }
         let form = vec![
             ("query", query.to_owned()),
@@ -146,22 +167,42 @@ impl PrometheusSource {
         let build = self.get("api/v1/status/buildinfo");
         let answered = self.http.exchange(&build).await?;
         // Not all that speak the query API have this; those that do not are asked a query all the same.
-        let version = if answered.status.is_success() { envelope::version(&answered.body) } else { None };
+        let version = if answered.status.is_success() {
+            envelope::version(&answered.body)
+        } else {
+            None
+        };
         let sent = now();
-        let query = Ask { form: vec![("query", "vector(1)".to_owned())], ..self.get("api/v1/query") };
+        let query = Ask {
+            form: vec![("query", "vector(1)".to_owned())],
+            ..self.get("api/v1/query")
+        };
         let answered = self.http.exchange(&query).await?;
         let received = now();
         self.understood(&query, &answered, received)?;
         let theirs = http::header(&answered, reqwest::header::DATE).and_then(http::http_date);
         // The date was cut to a second while the answer was under way.
         let ours = sent + received.duration_since(sent) / 2;
-        let clock_offset = theirs.map(|theirs| theirs.duration_since(ours) + SignedDuration::from_millis(500));
-        Ok(Ready { version, clock_offset })
+        let clock_offset =
+            theirs.map(|theirs| theirs.duration_since(ours) + SignedDuration::from_millis(500));
+        Ok(Ready {
+            version,
+            clock_offset,
+        })
     }
 
     /// Form by POST; by GET where a server or proxy does not take POST. (405: so say Prometheus's own API notes.)
-    async fn ask(&self, path: &str, form: Vec<(&'static str, String)>, at: Timestamp) -> Result<Answer, SourceError> {
-        let mut ask = Ask { method: Method::POST, form, ..self.get(path) };
+    async fn ask(
+        &self,
+        path: &str,
+        form: Vec<(&'static str, String)>,
+        at: Timestamp,
+    ) -> Result<Answer, SourceError> {
+        let mut ask = Ask {
+            method: Method::POST,
+            form,
+            ..self.get(path)
+        };
         let mut answered = self.http.exchange(&ask).await?;
         if answered.status == StatusCode::METHOD_NOT_ALLOWED {
             ask.method = Method::GET;
@@ -172,12 +213,25 @@ impl PrometheusSource {
 
     fn get(&self, path: &str) -> Ask {
         let mut url = self.base.clone();
-        url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
-        Ask { method: Method::GET, url, accept: JSON, form: Vec::new() }
+        url.set_path(&format!(
+            "{}/{path}",
+            self.base.path().trim_end_matches('/')
+        ));
+        Ask {
+            method: Method::GET,
+            url,
+            accept: JSON,
+            form: Vec::new(),
+        }
     }
 
     /// The answer in what came back, or the most telling error.
-    fn understood(&self, ask: &Ask, answered: &Answered, at: Timestamp) -> Result<Answer, SourceError> {
+    fn understood(
+        &self,
+        ask: &Ask,
+        answered: &Answered,
+        at: Timestamp,
+    ) -> Result<Answer, SourceError> {
         let tried = http::shown(ask);
         match envelope::read(&answered.body, at, self.max_series) {
             // Prometheus answers its own errors with status 400, 422 or 503 and a body that says more than the status.
@@ -218,7 +272,10 @@ fn unix(at: Timestamp) -> String {
     format!("{sign}{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the difference between two clocks cannot be had without reading ours")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the difference between two clocks cannot be had without reading ours"
+)]
 fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -229,8 +286,15 @@ mod tests {
 
     #[test]
     fn times_are_sent_to_the_millisecond() {
-        for (milliseconds, expected) in [(0, "0.000"), (1_700_000_000_123, "1700000000.123"), (-1, "-0.001")] {
-            assert_eq!(unix(Timestamp::from_millisecond(milliseconds).unwrap()), expected);
+        for (milliseconds, expected) in [
+            (0, "0.000"),
+            (1_700_000_000_123, "1700000000.123"),
+            (-1, "-0.001"),
+        ] {
+            assert_eq!(
+                unix(Timestamp::from_millisecond(milliseconds).unwrap()),
+                expected
+            );
         }
     }
 }

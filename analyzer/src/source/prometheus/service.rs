@@ -27,15 +27,31 @@ pub(super) async fn evidence(
     for at in [window.start(), window.end()] {
         for arm in Arm::BOTH {
             // Starts first: counters are told when their process began.
-            asked.extend(metrics.process_start_query(arm).map(|query| (at, arm, What::Start, query)));
+            asked.extend(
+                metrics
+                    .process_start_query(arm)
+                    .map(|query| (at, arm, What::Start, query)),
+            );
             asked.push((at, arm, What::Requests, metrics.counter_query(arm)));
-            asked.extend(metrics.bucket_query(arm).map(|query| (at, arm, What::Buckets, query)));
+            asked.extend(
+                metrics
+                    .bucket_query(arm)
+                    .map(|query| (at, arm, What::Buckets, query)),
+            );
         }
     }
-    let answers = try_join_all(asked.iter().map(|(at, _, _, query)| source.instant(query, *at))).await?;
+    let answers = try_join_all(
+        asked
+            .iter()
+            .map(|(at, _, _, query)| source.instant(query, *at)),
+    )
+    .await?;
 
     let mut warnings: Vec<String> = Vec::new();
-    let mut looks = [(window.start(), Look::default()), (window.end(), Look::default())];
+    let mut looks = [
+        (window.start(), Look::default()),
+        (window.end(), Look::default()),
+    ];
     for (index, (at, look)) in looks.iter_mut().enumerate() {
         let half = asked.len() / 2;
         let of_this_look = asked.iter().zip(&answers).skip(index * half).take(half);
@@ -47,14 +63,22 @@ pub(super) async fn evidence(
                 }
             }
             let samples = vector(source, query, answer, *at)?;
-            add(look, &mut starts, metrics, *arm, *what, samples)
-                .map_err(|message| SourceError::Unusable { tried: tried(source, query, *at), message })?;
+            add(look, &mut starts, metrics, *arm, *what, samples).map_err(|message| {
+                SourceError::Unusable {
+                    tried: tried(source, query, *at),
+                    message,
+                }
+            })?;
         }
     }
     let [(_, start), (_, end)] = looks;
     let mut evidence = evidence_between(metrics, window, &start, &end);
     evidence.partial |= !warnings.is_empty();
-    evidence.notes.extend(warnings.into_iter().map(|warning| format!("the source warned: {warning}")));
+    evidence.notes.extend(
+        warnings
+            .into_iter()
+            .map(|warning| format!("the source warned: {warning}")),
+    );
     Ok(evidence)
 }
 
@@ -75,7 +99,10 @@ fn add(
             continue;
         }
         let began = starts.get(&process).copied();
-        let counters = look.arm_mut(arm).entry(process).or_insert_with(|| Counters::default().started_at(began));
+        let counters = look
+            .arm_mut(arm)
+            .entry(process)
+            .or_insert_with(|| Counters::default().started_at(began));
         if what == What::Requests {
             counters.add_requests(metrics, labels, *value)
         } else {
@@ -96,7 +123,10 @@ fn vector<'a>(
         QueryValue::Vector(samples) => Ok(samples),
         other => Err(SourceError::Unusable {
             tried: tried(source, query, at),
-            message: format!("expected a vector, got {} series of another kind", other.series()),
+            message: format!(
+                "expected a vector, got {} series of another kind",
+                other.series()
+            ),
         }),
     }
 }
