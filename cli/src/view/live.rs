@@ -1,0 +1,101 @@
+//! The live view: the status of a run on the alternate screen, drawn again when something changes. What was on the
+//! terminal before is there again afterwards.
+
+use std::io;
+use std::time::Duration;
+
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line as TextLine, Span, Text};
+use tokio::sync::mpsc;
+
+use super::span::{Line, Tone};
+
+/// What a person typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// Ctrl-C.
+    Interrupt,
+    /// `q`, where watching is all that is done.
+    Quit,
+    /// The terminal has another size: draw again.
+    Resized,
+}
+
+/// The alternate screen; dropping it puts the terminal back.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    terminal: ratatui::DefaultTerminal,
+    color: bool,
+}
+
+impl Screen {
+    /// Switches to it. The keys come on the channel, because a raw terminal sends no signal on Ctrl-C.
+    pub(crate) fn enter(color: bool) -> io::Result<(Self, mpsc::UnboundedReceiver<Key>)> {
+        let terminal = ratatui::try_init()?;
+        let (sender, keys) = mpsc::unbounded_channel();
+        std::thread::Builder::new().name("keys".to_owned()).spawn(move || read_keys(&sender))?;
+        Ok((Self { terminal, color }, keys))
+    }
+
+    /// Columns and rows.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.terminal.size().map_or((80, 24), |size| (usize::from(size.width), usize::from(size.height)))
+    }
+
+    /// Shows these lines.
+    pub(crate) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
+        let text = Text::from_iter(lines.iter().map(|line| styled(line, self.color)));
+        self.terminal.draw(|frame| frame.render_widget(text, frame.area()))?;
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+fn styled(line: &Line, color: bool) -> TextLine<'static> {
+    TextLine::from_iter(line.0.iter().map(|(text, tone)| Span::styled(text.clone(), style(*tone, color))))
+}
+
+fn style(tone: Tone, color: bool) -> Style {
+    let plain = Style::default();
+    let colored = |wanted: Color| if color { plain.fg(wanted) } else { plain };
+    match tone {
+        Tone::Plain => plain,
+        Tone::Dim if color => plain.add_modifier(Modifier::DIM),
+        Tone::Dim => plain,
+        Tone::Strong => plain.add_modifier(Modifier::BOLD),
+        Tone::Good => colored(Color::Green),
+        Tone::Bad => colored(Color::Red).add_modifier(Modifier::BOLD),
+        Tone::Warn => colored(Color::Yellow).add_modifier(Modifier::BOLD),
+        Tone::Busy => colored(Color::Cyan),
+    }
+}
+
+/// Ends when nobody listens any more.
+fn read_keys(sender: &mpsc::UnboundedSender<Key>) {
+    while !sender.is_closed() {
+        match event::poll(Duration::from_millis(250)) {
+            Ok(false) => continue,
+            Ok(true) => {}
+            Err(_) => return,
+        }
+        let key = match event::read() {
+            Ok(Event::Key(key)) if key.kind == KeyEventKind::Press => match key.code {
+                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Key::Interrupt,
+                KeyCode::Char('q') => Key::Quit,
+                _ => continue,
+            },
+            Ok(Event::Resize(..)) => Key::Resized,
+            Ok(_) => continue,
+            Err(_) => return,
+        };
+        if sender.send(key).is_err() {
+            return;
+        }
+    }
+}
