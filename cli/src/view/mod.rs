@@ -3,6 +3,7 @@
 
 pub(crate) mod html;
 pub(crate) mod live;
+pub(crate) mod log;
 pub(crate) mod span;
 pub(crate) mod sparkline;
 pub(crate) mod status;
