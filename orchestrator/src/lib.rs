@@ -1,5 +1,8 @@
 //! OSOP workflows, the release state machine, and what carries its commands out.
 
 pub mod diagnostic;
+pub mod machine;
+pub mod node;
 pub mod osop;
+pub mod plan;
 pub mod run;

@@ -10,5 +10,6 @@ pub use command::{Command, Notification, Topic, Wake, backoff};
 pub use event::{Cost, Event, NodeResult, NodeStatus, OperatorAction, ProcessMark, Watch};
 pub use outcome::Outcome;
 pub use report::{
-    EdgePhase, EdgeReport, GateReport, NodePhase, NodeReport, NotificationsReport, Report, RunPhase, TrafficReport, Wait,
+    EdgePhase, EdgeReport, GateReport, NodePhase, NodeReport, NotificationsReport, Report,
+    RunPhase, TrafficReport, Wait,
 };

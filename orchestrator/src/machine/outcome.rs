@@ -34,7 +34,9 @@ impl Outcome {
             Self::RolledBack { deadline: false } | Self::Held | Self::Aborted { signal: None } => 1,
             Self::RolledBack { deadline: true } => 3,
             Self::Failed => 4,
-            Self::Aborted { signal: Some(signal) } => u8::try_from(128 + signal).unwrap_or(1),
+            Self::Aborted {
+                signal: Some(signal),
+            } => u8::try_from(128 + signal).unwrap_or(1),
         }
     }
 

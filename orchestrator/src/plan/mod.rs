@@ -7,6 +7,6 @@ mod shell;
 pub mod template;
 
 pub use model::{
-    Action, Analyze, Approval, Deadlines, Edge, EdgeIndex, EdgeMode, GateIndex, Join, Node, NodeIndex, OnFailure, Output,
-    Plan, Retry, SwitchCase, Task, Values, VerifyWeight,
+    Action, Analyze, Approval, Deadlines, Edge, EdgeIndex, EdgeMode, GateIndex, Join, Node,
+    NodeIndex, OnFailure, Output, Plan, Retry, SwitchCase, Task, Values, VerifyWeight,
 };

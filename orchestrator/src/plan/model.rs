@@ -277,6 +277,9 @@ impl Plan {
 
     /// The node of that id.
     pub fn find(&self, id: &str) -> Option<NodeIndex> {
-        self.nodes.iter().position(|node| node.id == id).map(NodeIndex)
+        self.nodes
+            .iter()
+            .position(|node| node.id == id)
+            .map(NodeIndex)
     }
 }

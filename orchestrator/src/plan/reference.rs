@@ -174,11 +174,10 @@ impl fmt::Display for Reference {
 
 /// The part of `value` at `path`; `None` if it is not there.
 pub fn dig<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value> {
-    path.iter()
-        .try_fold(value, |value, segment| match segment {
-            Segment::Name(name) => value.get(name),
-            Segment::Index(index) => value.get(index),
-        })
+    path.iter().try_fold(value, |value, segment| match segment {
+        Segment::Name(name) => value.get(name),
+        Segment::Index(index) => value.get(index),
+    })
 }
 
 /// Deeper paths are refused.
@@ -258,7 +257,8 @@ fn braces(
     let end = open + 2 + length + 2;
     let first = body.chars().next()?;
     let word = body.split_whitespace().next().unwrap_or_default();
-    let go = GO_WORDS.contains(&word) && (word.len() < body.len() || matches!(word, "end" | "else"));
+    let go =
+        GO_WORDS.contains(&word) && (word.len() < body.len() || matches!(word, "end" | "else"));
     if !(first.is_alphanumeric() || first == '_') || go {
         return None;
     }
@@ -349,8 +349,16 @@ mod tests {
             ("{{ health.status }}", Namespace::Name, "health.status"),
             ("{{a.b.c}}", Namespace::Name, "a.b.c"),
             ("{{a[0].b}}", Namespace::Name, "a[0].b"),
-            ("{{outputs.build-image.tag}}", Namespace::Outputs, "outputs.build-image.tag"),
-            ("${outputs.build-image.tag}", Namespace::Outputs, "outputs.build-image.tag"),
+            (
+                "{{outputs.build-image.tag}}",
+                Namespace::Outputs,
+                "outputs.build-image.tag",
+            ),
+            (
+                "${outputs.build-image.tag}",
+                Namespace::Outputs,
+                "outputs.build-image.tag",
+            ),
             ("${inputs.x}", Namespace::Inputs, "inputs.x"),
             ("${variables.x}", Namespace::Inputs, "inputs.x"),
             ("${{ secrets.TOKEN }}", Namespace::Secrets, "secrets.TOKEN"),
@@ -371,7 +379,10 @@ mod tests {
             assert_eq!(at(text, 0, Plain::Shell), None);
             let (reference, _) = at(text, 0, Plain::Reference).unwrap().unwrap();
             assert_eq!(reference.head(), "X");
-            assert_eq!(reference.default.as_deref(), (text.len() > 4).then_some("d"));
+            assert_eq!(
+                reference.default.as_deref(),
+                (text.len() > 4).then_some("d")
+            );
         }
         let (reference, _) = at("${inputs.x:-a b}", 0, Plain::Shell).unwrap().unwrap();
         assert_eq!(reference.default.as_deref(), Some("a b"));
@@ -380,7 +391,17 @@ mod tests {
     #[test]
     fn other_languages_are_left_alone() {
         for text in [
-            "{{.State.Status}}", "{{ range .Items }}", "{{end}}", "{{json .}}", "{{}}", "{{ $x }}", "{{- .x -}}", "${#X}", "${}", "$X", "{x}",
+            "{{.State.Status}}",
+            "{{ range .Items }}",
+            "{{end}}",
+            "{{json .}}",
+            "{{}}",
+            "{{ $x }}",
+            "{{- .x -}}",
+            "${#X}",
+            "${}",
+            "$X",
+            "{x}",
         ] {
             assert_eq!(at(text, 0, Plain::Reference), None, "{text}");
         }
@@ -390,9 +411,21 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_says_what_to_write() {
-        for text in ["{{a b}}", "{{a | upper}}", "{{a", "{{a[x]}}", "{{a..b}}", "${X%.*}", "${X:-${Y}}", "${X"] {
+        for text in [
+            "{{a b}}",
+            "{{a | upper}}",
+            "{{a",
+            "{{a[x]}}",
+            "{{a..b}}",
+            "${X%.*}",
+            "${X:-${Y}}",
+            "${X",
+        ] {
             let error = at(text, 0, Plain::Reference).unwrap().unwrap_err();
-            assert!(!error.message.is_empty() && error.help.contains("write `"), "{text}: {error:?}");
+            assert!(
+                !error.message.is_empty() && error.help.contains("write `"),
+                "{text}: {error:?}"
+            );
             assert!(error.end <= text.len());
         }
     }

@@ -45,7 +45,9 @@ pub enum RenderError {
         reference: Reference,
     },
     /// The value holds a NUL character, which no argument, header or file name can carry.
-    #[error("the value of `{reference}` holds a NUL character, which cannot be handed to a program")]
+    #[error(
+        "the value of `{reference}` holds a NUL character, which cannot be handed to a program"
+    )]
     Nul {
         /// What was looked for.
         reference: Reference,
@@ -75,7 +77,10 @@ impl Template {
 
     /// A text that is one reference.
     pub fn reference(reference: Reference) -> Self {
-        Self::from_parts(format!("{{{{{reference}}}}}"), vec![Part::Reference(reference)])
+        Self::from_parts(
+            format!("{{{{{reference}}}}}"),
+            vec![Part::Reference(reference)],
+        )
     }
 
     /// Finds `{{x}}`, `${a.b}`, `${X}` and `${X:-d}`; `\{{` and `\${` stand for themselves.
@@ -284,7 +289,9 @@ mod tests {
     }
 
     fn render(text: &str) -> String {
-        let values = Fixed(json!({"sha": "abc", "n": 3, "empty": "", "o": {"status": "ok", "list": [1, 2]}, "nul": "a\0b", "none": null}));
+        let values = Fixed(
+            json!({"sha": "abc", "n": 3, "empty": "", "o": {"status": "ok", "list": [1, 2]}, "nul": "a\0b", "none": null}),
+        );
         match Template::parse(text).unwrap().render(&values) {
             Ok(text) => text,
             Err(error) => error.to_string(),
@@ -296,14 +303,20 @@ mod tests {
         for (text, expected) in [
             ("app:{{sha}}", "app:abc"),
             ("{{ sha }}-${n}", "abc-3"),
-            ("{{o.status}} {{o.list[1]}} {{o}}", r#"ok 2 {"status":"ok","list":[1,2]}"#),
+            (
+                "{{o.status}} {{o.list[1]}} {{o}}",
+                r#"ok 2 {"status":"ok","list":[1,2]}"#,
+            ),
             ("${missing:-x y} ${empty:-z} [{{empty}}]", "x y z []"),
             (r"\{{sha}} \${n} \n $n {sha}", r"{{sha}} ${n} \n $n {sha}"),
             ("{{.Id}}", "{{.Id}}"),
             ("größe {{sha}} ü", "größe abc ü"),
             ("{{missing}}", "`missing` has no value"),
             ("{{none}}", "`none` has no value"),
-            ("{{nul}}", "the value of `nul` holds a NUL character, which cannot be handed to a program"),
+            (
+                "{{nul}}",
+                "the value of `nul` holds a NUL character, which cannot be handed to a program",
+            ),
         ] {
             assert_eq!(render(text), expected, "{text}");
         }
@@ -322,20 +335,28 @@ mod tests {
     fn outputs_and_variables() {
         let mut values = Values::default();
         values.variables.insert("x".to_owned(), json!({"y": 1}));
-        values.environment.insert("HOME".to_owned(), "/h".to_owned());
+        values
+            .environment
+            .insert("HOME".to_owned(), "/h".to_owned());
         let lookup = RunValues {
             values: &values,
-            outputs: |node: &str, name: &str| (node == "build" && name == "tag").then(|| json!("v1")),
+            outputs: |node: &str, name: &str| {
+                (node == "build" && name == "tag").then(|| json!("v1"))
+            },
             iteration: 2,
         };
-        let text = Template::parse("{{inputs.x.y}} {{env.HOME}} {{outputs.build.tag}} {{loop.index}}");
+        let text =
+            Template::parse("{{inputs.x.y}} {{env.HOME}} {{outputs.build.tag}} {{loop.index}}");
         assert_eq!(text.unwrap().render(&lookup).unwrap(), "1 /h v1 2");
     }
 
     #[test]
     fn length_is_bounded() {
         let values = Fixed(json!({"big": "x".repeat(600_000)}));
-        let error = Template::parse("{{big}}{{big}}").unwrap().render(&values).unwrap_err();
+        let error = Template::parse("{{big}}{{big}}")
+            .unwrap()
+            .render(&values)
+            .unwrap_err();
         assert!(matches!(error, RenderError::TooLong { .. }));
     }
 }

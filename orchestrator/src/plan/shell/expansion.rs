@@ -141,7 +141,12 @@ impl Scanner<'_> {
             self.forbidden = outer;
             self.close(b']', "a `[` is not closed");
         }
-        let operator = self.rest().trim_start_matches(':').as_bytes().first().copied();
+        let operator = self
+            .rest()
+            .trim_start_matches(':')
+            .as_bytes()
+            .first()
+            .copied();
         let colon = self.peek() == Some(b':');
         let simple = matches!(operator, Some(b'-' | b'=' | b'+' | b'?'));
         let has_default = matches!(operator, Some(b'-' | b'=' | b'+'));
@@ -312,10 +317,10 @@ impl Scanner<'_> {
         }
         let inner = super::scan_uses(&inside, self.bash);
         let end = self.at;
-        self.uses.extend(
-            inner
-                .into_iter()
-                .map(|plain| PlainUse { start, end, ..plain }),
-        );
+        self.uses.extend(inner.into_iter().map(|plain| PlainUse {
+            start,
+            end,
+            ..plain
+        }));
     }
 }

@@ -78,20 +78,37 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "fish", "busybox"];
+const SHELLS: &[&str] = &[
+    "sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "fish", "busybox",
+];
 /// Programs that run another one, named by their arguments.
 const WRAPPERS: &[&str] = &[
-    "sudo", "doas", "env", "exec", "command", "builtin", "nohup", "nice", "timeout", "xargs", "setsid", "stdbuf", "ionice",
+    "sudo", "doas", "env", "exec", "command", "builtin", "nohup", "nice", "timeout", "xargs",
+    "setsid", "stdbuf", "ionice",
 ];
 /// Everything that follows is evaluated.
 const EVALUATE: &[&str] = &[
-    "eval", "trap", "alias", "let", "watch", "parallel", "read", "unset", "getopts", "mapfile", "readarray",
+    "eval",
+    "trap",
+    "alias",
+    "let",
+    "watch",
+    "parallel",
+    "read",
+    "unset",
+    "getopts",
+    "mapfile",
+    "readarray",
 ];
 const DECLARE: &[&str] = &["export", "readonly", "local", "declare", "typeset"];
 
 /// Programs that take code as the value of an option.
 const CODE_OPTIONS: &[(&[&str], &[&str], &str)] = &[
-    (&["su", "runuser", "script", "flock"], &["-c", "--command"], AS_ARGUMENT),
+    (
+        &["su", "runuser", "script", "flock"],
+        &["-c", "--command"],
+        AS_ARGUMENT,
+    ),
     (
         &["python", "python2", "python3"],
         &["-c"],
@@ -107,26 +124,71 @@ const CODE_OPTIONS: &[(&[&str], &[&str], &str)] = &[
         &["-e", "-p", "--eval", "--print"],
         "hand the value over in the environment: `V={{x}} node -e 'console.log(process.env.V)'`",
     ),
-    (&["php"], &["-r"], "hand the value over in the environment: `V={{x}} php -r 'echo getenv(\"V\");'`"),
-    (&["lua"], &["-e"], "hand the value over in the environment: `V={{x}} lua -e 'print(os.getenv(\"V\"))'`"),
-    (&["psql"], &["-c", "--command"], "hand the value over as a variable: `psql -v v={{x}}`, and `:'v'` in a file or here-document"),
-    (&["mysql", "mariadb"], &["-e", "--execute"], "keep values out of SQL text"),
+    (
+        &["php"],
+        &["-r"],
+        "hand the value over in the environment: `V={{x}} php -r 'echo getenv(\"V\");'`",
+    ),
+    (
+        &["lua"],
+        &["-e"],
+        "hand the value over in the environment: `V={{x}} lua -e 'print(os.getenv(\"V\"))'`",
+    ),
+    (
+        &["psql"],
+        &["-c", "--command"],
+        "hand the value over as a variable: `psql -v v={{x}}`, and `:'v'` in a file or here-document",
+    ),
+    (
+        &["mysql", "mariadb"],
+        &["-e", "--execute"],
+        "keep values out of SQL text",
+    ),
     (&["sed"], &["-e", "--expression"], SED),
 ];
 const SED: &str = "sed can run commands; use a tool that takes values as arguments (kustomize, yq with strenv, envsubst)";
 
 /// Programs whose first argument that is no option is code: name, options with a value, options that replace the code, help.
 const CODE_ARGUMENTS: &[(&str, &[&str], &[&str], &str)] = &[
-    ("awk", &["-v", "-F"], &["-f"], "hand the value over: `awk -v v={{x}} '...'` with `v` in the program"),
-    ("gawk", &["-v", "-F"], &["-f"], "hand the value over: `gawk -v v={{x}} '...'` with `v` in the program"),
-    ("mawk", &["-v", "-F"], &["-f"], "hand the value over: `mawk -v v={{x}} '...'` with `v` in the program"),
+    (
+        "awk",
+        &["-v", "-F"],
+        &["-f"],
+        "hand the value over: `awk -v v={{x}} '...'` with `v` in the program",
+    ),
+    (
+        "gawk",
+        &["-v", "-F"],
+        &["-f"],
+        "hand the value over: `gawk -v v={{x}} '...'` with `v` in the program",
+    ),
+    (
+        "mawk",
+        &["-v", "-F"],
+        &["-f"],
+        "hand the value over: `mawk -v v={{x}} '...'` with `v` in the program",
+    ),
     ("sed", &["-l"], &["-e", "-f", "--expression", "--file"], SED),
-    ("jq", &["--indent", "-L"], &["-f", "--from-file"], "hand the value over: `jq --arg v {{x}} '...'` with `$v` in the program"),
-    ("yq", &[], &["--from-file"], "hand the value over: `V={{x}} yq '...'` with `strenv(V)` in the expression"),
+    (
+        "jq",
+        &["--indent", "-L"],
+        &["-f", "--from-file"],
+        "hand the value over: `jq --arg v {{x}} '...'` with `$v` in the program",
+    ),
+    (
+        "yq",
+        &[],
+        &["--from-file"],
+        "hand the value over: `V={{x}} yq '...'` with `strenv(V)` in the expression",
+    ),
 ];
 
 /// Names that a command sets, and whether it reads a file of commands.
-pub(super) fn assignments(stage: &Stage, assigned: &mut BTreeSet<String>, sources_others: &mut bool) {
+pub(super) fn assignments(
+    stage: &Stage,
+    assigned: &mut BTreeSet<String>,
+    sources_others: &mut bool,
+) {
     let mut names = |name: &str| {
         if is_name(name) {
             assigned.insert(name.to_owned());
@@ -135,7 +197,9 @@ pub(super) fn assignments(stage: &Stage, assigned: &mut BTreeSet<String>, source
     for word in stage.words.iter().map_while(Word::assigned) {
         names(word);
     }
-    let Some(at) = command(&stage.words) else { return };
+    let Some(at) = command(&stage.words) else {
+        return;
+    };
     let arguments = &stage.words[at + 1..];
     match stage.words[at].program() {
         "." | "source" | "eval" => *sources_others = true,
@@ -204,7 +268,10 @@ pub(super) fn runs_its_input(stage: &Stage) -> Option<String> {
         match program {
             "ssh" => positional("BbcDEeFIiJLlmOopQRSWw") <= 1,
             "python" | "python3" | "perl" | "ruby" | "node" | "php" | "at" | "batch" => {
-                positional("") == 0 && !arguments.iter().any(|word| matches!(word.text.as_str(), "-c" | "-e" | "-m" | "-r"))
+                positional("") == 0
+                    && !arguments
+                        .iter()
+                        .any(|word| matches!(word.text.as_str(), "-c" | "-e" | "-m" | "-r"))
             }
             _ => false,
         }
@@ -221,11 +288,18 @@ fn is_code_flag(text: &str) -> bool {
 pub(super) fn pipeline(stages: &[Stage]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (n, stage) in stages.iter().enumerate() {
-        if stages[..n].iter().any(|s| s.words.iter().any(Word::has_reference))
+        if stages[..n]
+            .iter()
+            .any(|s| s.words.iter().any(Word::has_reference))
             && let Some(reader) = runs_its_input(stage)
         {
             for word in stages[..n].iter().flat_map(|stage| &stage.words) {
-                refuse(&mut problems, word, &format!("`{reader}` would run the value as commands"), AS_ARGUMENT);
+                refuse(
+                    &mut problems,
+                    word,
+                    &format!("`{reader}` would run the value as commands"),
+                    AS_ARGUMENT,
+                );
             }
         }
         if !stage.input.is_empty()
@@ -254,12 +328,21 @@ fn refuse(problems: &mut Vec<Problem>, word: &Word, why: &str, help: &str) {
 
 fn stage(words: &[Word], problems: &mut Vec<Problem>) {
     for word in words {
-        let subscript = word
-            .text
-            .split_once('[')
-            .is_some_and(|(name, rest)| is_name(name) && rest.split(']').next().is_some_and(|s| s.contains(REFERENCE)) && rest.contains('='));
+        let subscript = word.text.split_once('[').is_some_and(|(name, rest)| {
+            is_name(name)
+                && rest
+                    .split(']')
+                    .next()
+                    .is_some_and(|s| s.contains(REFERENCE))
+                && rest.contains('=')
+        });
         if subscript {
-            refuse(problems, word, "a shell evaluates a subscript as an arithmetic expression", "use a plain variable");
+            refuse(
+                problems,
+                word,
+                "a shell evaluates a subscript as an arithmetic expression",
+                "use a plain variable",
+            );
         }
     }
     shells(words, problems);
@@ -290,7 +373,10 @@ fn stage(words: &[Word], problems: &mut Vec<Problem>) {
 
 /// `sh -c CODE`, anywhere in the command: `docker run image sh -c`, `find -exec sh -c`.
 fn shells(words: &[Word], problems: &mut Vec<Problem>) {
-    let Some(at) = words.iter().position(|word| SHELLS.contains(&word.program())) else {
+    let Some(at) = words
+        .iter()
+        .position(|word| SHELLS.contains(&word.program()))
+    else {
         return;
     };
     let mut code_follows = false;
@@ -298,7 +384,10 @@ fn shells(words: &[Word], problems: &mut Vec<Problem>) {
         if is_code_flag(&word.text) {
             code_follows = true;
         } else if code_follows && !word.text.starts_with('-') {
-            let why = format!("`{} -c` would run the value as commands", words[at].program());
+            let why = format!(
+                "`{} -c` would run the value as commands",
+                words[at].program()
+            );
             refuse(problems, word, &why, AS_ARGUMENT);
             return;
         }
@@ -308,11 +397,19 @@ fn shells(words: &[Word], problems: &mut Vec<Problem>) {
 fn program(name: &str, arguments: &[Word], problems: &mut Vec<Problem>) {
     if EVALUATE.contains(&name) {
         for word in arguments {
-            refuse(problems, word, &format!("`{name}` evaluates its arguments"), "use the value as an argument of a program instead");
+            refuse(
+                problems,
+                word,
+                &format!("`{name}` evaluates its arguments"),
+                "use the value as an argument of a program instead",
+            );
         }
     }
     if name == "ssh" {
-        let host = arguments.iter().position(|word| !word.text.starts_with('-')).unwrap_or(0);
+        let host = arguments
+            .iter()
+            .position(|word| !word.text.starts_with('-'))
+            .unwrap_or(0);
         for word in arguments.iter().skip(host + 1) {
             refuse(
                 problems,
@@ -323,38 +420,75 @@ fn program(name: &str, arguments: &[Word], problems: &mut Vec<Problem>) {
         }
     }
     if DECLARE.contains(&name) {
-        let number = arguments.iter().any(|word| word.text.starts_with('-') && word.text.contains(['i', 'n']));
+        let number = arguments
+            .iter()
+            .any(|word| word.text.starts_with('-') && word.text.contains(['i', 'n']));
         for word in arguments {
-            let value = word.assigned().is_some_and(|name| !name.contains(REFERENCE));
+            let value = word
+                .assigned()
+                .is_some_and(|name| !name.contains(REFERENCE));
             if !value || number {
-                refuse(problems, word, &format!("`{name}` would use the value as a name or a number"), "write `NAME={{x}}`");
+                refuse(
+                    problems,
+                    word,
+                    &format!("`{name}` would use the value as a name or a number"),
+                    "write `NAME={{x}}`",
+                );
             }
         }
     }
-    let numeric = |word: &Word| matches!(word.text.as_str(), "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-v");
+    let numeric = |word: &Word| {
+        matches!(
+            word.text.as_str(),
+            "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-v"
+        )
+    };
     if name == "[[" && arguments.iter().any(numeric) {
         for word in arguments {
-            refuse(problems, word, "`[[` evaluates numbers as arithmetic expressions", "use `[ ... ]` for numbers");
+            refuse(
+                problems,
+                word,
+                "`[[` evaluates numbers as arithmetic expressions",
+                "use `[ ... ]` for numbers",
+            );
         }
     }
     if matches!(name, "printf" | "test" | "[") {
         for pair in arguments.windows(2).filter(|pair| pair[0].text == "-v") {
-            refuse(problems, &pair[1], "the value would be used as the name of a variable", "write the name out");
+            refuse(
+                problems,
+                &pair[1],
+                "the value would be used as the name of a variable",
+                "write the name out",
+            );
         }
     }
-    for (_, options, help) in CODE_OPTIONS.iter().filter(|(names, ..)| names.contains(&name)) {
+    for (_, options, help) in CODE_OPTIONS
+        .iter()
+        .filter(|(names, ..)| names.contains(&name))
+    {
         let mut code_follows = false;
         for word in arguments {
             let glued = options.iter().any(|option| {
-                option.starts_with("--") && word.text.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))
+                option.starts_with("--")
+                    && word
+                        .text
+                        .strip_prefix(option)
+                        .is_some_and(|rest| rest.starts_with('='))
             });
             if code_follows || glued {
-                refuse(problems, word, &format!("`{name}` would run the value as code"), help);
+                refuse(
+                    problems,
+                    word,
+                    &format!("`{name}` would run the value as code"),
+                    help,
+                );
             }
             code_follows = options.contains(&word.text.as_str());
         }
     }
-    for (_, with_value, instead, help) in CODE_ARGUMENTS.iter().filter(|(known, ..)| *known == name) {
+    for (_, with_value, instead, help) in CODE_ARGUMENTS.iter().filter(|(known, ..)| *known == name)
+    {
         code_argument(name, arguments, with_value, instead, help, problems);
     }
 }
@@ -372,16 +506,26 @@ fn code_argument(
         let text = word.text.as_str();
         if skip > 0 {
             skip -= 1;
-        } else if instead.iter().any(|option| text == *option || text.starts_with(&format!("{option}="))) {
+        } else if instead
+            .iter()
+            .any(|option| text == *option || text.starts_with(&format!("{option}=")))
+        {
             return;
         } else if matches!(text, "--arg" | "--argjson" | "--slurpfile" | "--rawfile") {
             skip = 2;
         } else if with_value.contains(&text) {
             skip = 1;
-        } else if text.starts_with('-') && text.len() > 1 || name == "yq" && matches!(text, "e" | "ea" | "eval" | "eval-all") {
+        } else if text.starts_with('-') && text.len() > 1
+            || name == "yq" && matches!(text, "e" | "ea" | "eval" | "eval-all")
+        {
             // An option without a value.
         } else {
-            return refuse(problems, word, &format!("`{name}` would read the value as a part of its program"), help);
+            return refuse(
+                problems,
+                word,
+                &format!("`{name}` would read the value as a part of its program"),
+                help,
+            );
         }
     }
 }

@@ -39,8 +39,11 @@ pub(crate) fn scan(source: &str, bash: bool) -> Scan {
         errors.push(ScriptError {
             start: at,
             end: source.floor_char_boundary((at + 1).min(source.len())),
-            message: format!("unsafe interpolation: it is not clear how this command is quoted, because {what}"),
-            help: "close it, or set the value with `env:` and use the variable of the shell".to_owned(),
+            message: format!(
+                "unsafe interpolation: it is not clear how this command is quoted, because {what}"
+            ),
+            help: "close it, or set the value with `env:` and use the variable of the shell"
+                .to_owned(),
         });
     }
     errors.sort_by_key(|error| (error.start, error.end));
@@ -289,7 +292,9 @@ impl<'a> Scanner<'a> {
         if self.depth >= DEEPEST {
             self.errors.push(ScriptError {
                 start: self.at,
-                end: self.src.floor_char_boundary((self.at + 2).min(self.src.len())),
+                end: self
+                    .src
+                    .floor_char_boundary((self.at + 2).min(self.src.len())),
                 message: format!("substitutions are nested deeper than {DEEPEST} levels"),
                 help: "put the inner part into a file of its own".to_owned(),
             });
@@ -363,7 +368,10 @@ impl<'a> Scanner<'a> {
             self.close(b')', "a `(` is not closed");
             self.forbidden = outer;
         }
-        frame.stage.words.push(Word::opaque(first..self.places.len()));
+        frame
+            .stage
+            .words
+            .push(Word::opaque(first..self.places.len()));
         frame.expect = Expect::Arguments;
     }
 
@@ -468,7 +476,11 @@ impl<'a> Scanner<'a> {
             for line in self.rest().split_inclusive('\n') {
                 let text = line.trim_end_matches('\n');
                 let here = &self.heredocs[document];
-                let text = if here.strip_tabs { text.trim_start_matches('\t') } else { text };
+                let text = if here.strip_tabs {
+                    text.trim_start_matches('\t')
+                } else {
+                    text
+                };
                 if text == here.delimiter {
                     found = Some(line.len());
                     break;
@@ -528,7 +540,8 @@ impl<'a> Scanner<'a> {
                     let from = self.at + 1;
                     self.copy(2);
                     word.quoted = true;
-                    word.text.push_str(self.src.get(from..self.at).unwrap_or_default());
+                    word.text
+                        .push_str(self.src.get(from..self.at).unwrap_or_default());
                 }
                 b'\'' => self.single_quotes(&mut word),
                 b'"' => self.double_quotes(&mut word),
@@ -604,7 +617,10 @@ impl<'a> Scanner<'a> {
 
     fn end_group(&mut self, frame: &mut Frame) -> Expect {
         let first = frame.groups.pop().unwrap_or(self.places.len());
-        frame.stage.words.push(Word::opaque(first..self.places.len()));
+        frame
+            .stage
+            .words
+            .push(Word::opaque(first..self.places.len()));
         Expect::Arguments
     }
 
@@ -645,7 +661,11 @@ impl<'a> Scanner<'a> {
 
     /// The variable that holds a reference: `REF_` and its name, unlike anything in the script.
     fn variable(&mut self, reference: Reference) -> String {
-        if let Some((name, _)) = self.references.iter().find(|(_, known)| *known == reference) {
+        if let Some((name, _)) = self
+            .references
+            .iter()
+            .find(|(_, known)| *known == reference)
+        {
             return name.clone();
         }
         let base: String = reference

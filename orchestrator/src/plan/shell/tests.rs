@@ -20,7 +20,10 @@ impl Lookup for Fixed {
 }
 
 fn run(shell: &str, script: &Script, value: &str) -> String {
-    let lookup = Fixed(vec![("x", value.to_owned()), ("outputs.n.y", value.to_owned())]);
+    let lookup = Fixed(vec![
+        ("x", value.to_owned()),
+        ("outputs.n.y", value.to_owned()),
+    ]);
     let output = Command::new(shell)
         .args(["-eu", "-c", script.text()])
         .envs(script.environment(&lookup).unwrap())
@@ -39,45 +42,110 @@ fn run(shell: &str, script: &Script, value: &str) -> String {
 const CONTEXTS: &[(&str, &str)] = &[
     ("/usr/bin/printf '<%s>' {{x}} end", "<@><end>"),
     ("/usr/bin/printf '<%s>' a{{x}}b{{ x }}", "<a@b@>"),
-    ("/usr/bin/printf '<%s>' \"a {{x}} b\" \"{{x}}c\"", "<a @ b><@c>"),
+    (
+        "/usr/bin/printf '<%s>' \"a {{x}} b\" \"{{x}}c\"",
+        "<a @ b><@c>",
+    ),
     ("/usr/bin/printf '<%s>' 'a \"{{x}}\" $b'", "<a \"@\" $b>"),
-    ("/usr/bin/printf '<%s>' ${outputs.n.y} '${outputs.n.y}' \"${outputs.n.y}\"", "<@><@><@>"),
+    (
+        "/usr/bin/printf '<%s>' ${outputs.n.y} '${outputs.n.y}' \"${outputs.n.y}\"",
+        "<@><@><@>",
+    ),
     ("/usr/bin/printf '<%s>' ${{ x }}", "<@>"),
     ("/usr/bin/printf '<%s>' \\${{x}} \"\\${{x}}\"", "<$@><$@>"),
-    ("# {{x}} isn't used\n/usr/bin/printf '<%s>' {{x}} # nor 'here {{x}}\n", "<@>"),
+    (
+        "# {{x}} isn't used\n/usr/bin/printf '<%s>' {{x}} # nor 'here {{x}}\n",
+        "<@>",
+    ),
     ("/usr/bin/printf '<%s>' a#{{x}}", "<a#@>"),
     ("v={{x}}\n/usr/bin/printf '<%s>' \"$v\"", "<@>"),
     ("v={{x}} sh -c '/usr/bin/printf \"<%s>\" \"$v\"'", "<@>"),
     ("/usr/bin/printf '<%s>' --label=v={{x}}", "<--label=v=@>"),
     ("sh -c '/usr/bin/printf \"<%s>\" \"$1\"' sh {{x}}", "<@>"),
-    ("/usr/bin/printf '<%s>' \"$(/usr/bin/printf '%s.' {{x}})\"", "<@.>"),
-    ("/usr/bin/printf '<%s>' \"$(/usr/bin/printf '%s.' \"{{x}}\" | cat)\"", "<@.>"),
+    (
+        "/usr/bin/printf '<%s>' \"$(/usr/bin/printf '%s.' {{x}})\"",
+        "<@.>",
+    ),
+    (
+        "/usr/bin/printf '<%s>' \"$(/usr/bin/printf '%s.' \"{{x}}\" | cat)\"",
+        "<@.>",
+    ),
     ("/usr/bin/printf '<%s>' \"${unset:-{{x}}}\"", "<@>"),
     ("/usr/bin/printf '<%s>' ${unset:-{{x}}}", "<@>"),
-    ("cat <<EOF\na \"{{x}}\" '\nEOF\n/usr/bin/printf '<%s>' {{x}}", "a \"@\" '\n<@>"),
+    (
+        "cat <<EOF\na \"{{x}}\" '\nEOF\n/usr/bin/printf '<%s>' {{x}}",
+        "a \"@\" '\n<@>",
+    ),
     ("cat <<-EOF\n\ta {{x}}\n\tEOF\n", "a @\n"),
-    ("cat <<EOF | cat; /usr/bin/printf '<%s>' \"{{x}}\"\n$(/usr/bin/printf '%s.' {{x}})\nEOF\n", "@.\n<@>"),
+    (
+        "cat <<EOF | cat; /usr/bin/printf '<%s>' \"{{x}}\"\n$(/usr/bin/printf '%s.' {{x}})\nEOF\n",
+        "@.\n<@>",
+    ),
     ("cat <<'A B' && cat <<C\n$(\nA B\n{{x}}\nC\n", "$(\n@\n"),
-    ("case {{x}} in \"nothing)\") ;; {{x}}) /usr/bin/printf '<%s>' {{x}};; *) echo no;; esac", "<@>"),
-    ("r=$(case a in a) /usr/bin/printf '%s.' {{x}};; esac); /usr/bin/printf '<%s>' \"$r\"", "<@.>"),
-    ("for i in 1 {{x}}; do /usr/bin/printf '<%s>' \"$i\" {{x}}; done", "<1><@><@><@>"),
-    ("if [ {{x}} = {{x}} ]; then /usr/bin/printf '<%s>' {{x}}; fi", "<@>"),
+    (
+        "case {{x}} in \"nothing)\") ;; {{x}}) /usr/bin/printf '<%s>' {{x}};; *) echo no;; esac",
+        "<@>",
+    ),
+    (
+        "r=$(case a in a) /usr/bin/printf '%s.' {{x}};; esac); /usr/bin/printf '<%s>' \"$r\"",
+        "<@.>",
+    ),
+    (
+        "for i in 1 {{x}}; do /usr/bin/printf '<%s>' \"$i\" {{x}}; done",
+        "<1><@><@><@>",
+    ),
+    (
+        "if [ {{x}} = {{x}} ]; then /usr/bin/printf '<%s>' {{x}}; fi",
+        "<@>",
+    ),
     ("f() { /usr/bin/printf '<%s>' \"$1\"; }; f {{x}}", "<@>"),
-    ("( /usr/bin/printf '<%s>' {{x}} ); { /usr/bin/printf '<%s>' {{x}}; }", "<@><@>"),
-    ("awk 'BEGIN { printf \"<%s>\", ENVIRON[\"V\"] }' V=1; V={{x}}; export V; awk 'BEGIN { printf \"<%s>\", ENVIRON[\"V\"] }'", "<><@>"),
-    ("/usr/bin/printf '<%s>' \"it's\" '\"' {{x}} \\' \\\" {{x}}", "<it's><\"><@><'><\"><@>"),
-    ("/usr/bin/printf '<%s>' $((1 + 2)) {{x}} $(( (3) ))", "<3><@><3>"),
-    ("/usr/bin/printf '<%s>' \\{{x}} '\\{{x}}' \"\\{{x}}\" {{x}}", "<{{x}}><{{x}}><{{x}}><@>"),
+    (
+        "( /usr/bin/printf '<%s>' {{x}} ); { /usr/bin/printf '<%s>' {{x}}; }",
+        "<@><@>",
+    ),
+    (
+        "awk 'BEGIN { printf \"<%s>\", ENVIRON[\"V\"] }' V=1; V={{x}}; export V; awk 'BEGIN { printf \"<%s>\", ENVIRON[\"V\"] }'",
+        "<><@>",
+    ),
+    (
+        "/usr/bin/printf '<%s>' \"it's\" '\"' {{x}} \\' \\\" {{x}}",
+        "<it's><\"><@><'><\"><@>",
+    ),
+    (
+        "/usr/bin/printf '<%s>' $((1 + 2)) {{x}} $(( (3) ))",
+        "<3><@><3>",
+    ),
+    (
+        "/usr/bin/printf '<%s>' \\{{x}} '\\{{x}}' \"\\{{x}}\" {{x}}",
+        "<{{x}}><{{x}}><{{x}}><@>",
+    ),
     ("/usr/bin/printf '<%s>' {{x}}\\\n{{x}}", "<@@>"),
-    ("! false && /usr/bin/printf '<%s>' {{x}} 2>/dev/null >&1", "<@>"),
+    (
+        "! false && /usr/bin/printf '<%s>' {{x}} 2>/dev/null >&1",
+        "<@>",
+    ),
 ];
 
 #[test]
 fn every_context_hands_over_hostile_values() {
-    for value in ["'; echo pwned; '", "$(echo pwned)`echo pwned`", "a\"b\\", "a  b\tc*?[x]~", "-n", "$X ${Y} \\n", "é\n\n#x", "EOF\nC\nA B"] {
+    for value in [
+        "'; echo pwned; '",
+        "$(echo pwned)`echo pwned`",
+        "a\"b\\",
+        "a  b\tc*?[x]~",
+        "-n",
+        "$X ${Y} \\n",
+        "é\n\n#x",
+        "EOF\nC\nA B",
+    ] {
         for (source, expected) in CONTEXTS {
             let script = Script::parse(source, false).unwrap_or_else(|e| panic!("{source}: {e:?}"));
-            assert_eq!(run("sh", &script, value), expected.replace('@', value), "{}", script.text());
+            assert_eq!(
+                run("sh", &script, value),
+                expected.replace('@', value),
+                "{}",
+                script.text()
+            );
         }
     }
 }
@@ -143,7 +211,10 @@ fn what_cannot_be_quoted_is_refused() {
         ("eval \"$(tool {{x}})\"", "`eval` evaluates"),
         ("sh -c \"echo {{x}}\"", "`sh -c` would run"),
         ("sudo bash -euc 'echo {{x}}'", "`bash -c` would run"),
-        ("docker run image /bin/sh -c 'echo {{x}}'", "`sh -c` would run"),
+        (
+            "docker run image /bin/sh -c 'echo {{x}}'",
+            "`sh -c` would run",
+        ),
         ("kubectl exec pod -- awk '/{{x}}/'", "`awk` would read"),
         ("ssh host deploy {{x}}", "other end of ssh"),
         ("python3 -c 'print(\"{{x}}\")'", "`python3` would run"),
@@ -179,10 +250,14 @@ fn what_cannot_be_quoted_is_refused() {
         ("echo {{x}} <<\"a$b\"\n", "here-document"),
         ("echo {{a b}}", "is not a reference"),
     ] {
-        let errors = Script::parse(source, source.contains("((") || source.contains('[')).expect_err(source);
+        let errors =
+            Script::parse(source, source.contains("((") || source.contains('[')).expect_err(source);
         assert!(errors[0].message.contains(why), "{source}: {errors:?}");
         assert!(!errors[0].help.is_empty(), "{source}");
-        assert!(source.get(errors[0].start..errors[0].end).is_some(), "{source}");
+        assert!(
+            source.get(errors[0].start..errors[0].end).is_some(),
+            "{source}"
+        );
     }
 }
 
@@ -192,16 +267,45 @@ fn what_belongs_to_the_shell_stays() {
     let script = Script::parse(source, false).unwrap();
     assert_eq!(script.text(), source);
     assert!(script.exports().is_empty());
-    let names: Vec<_> = script.uses().iter().map(|u| (u.name.as_str(), u.has_default)).collect();
-    assert_eq!(names, [("NAMESPACE", false), ("A", true), ("B", false), ("D", false)]);
+    let names: Vec<_> = script
+        .uses()
+        .iter()
+        .map(|u| (u.name.as_str(), u.has_default))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("NAMESPACE", false),
+            ("A", true),
+            ("B", false),
+            ("D", false)
+        ]
+    );
     let place = &script.uses()[0];
     assert_eq!(&source[place.start..place.end], "${NAMESPACE}");
 
-    let script = Script::parse("a=1 b=2; export c=3 d; for e in $a; do read -r f; done; : ${g:=1}; local h", false).unwrap();
-    for (name, set) in [("a", true), ("b", true), ("c", true), ("d", false), ("e", true), ("f", true), ("g", true), ("h", false)] {
+    let script = Script::parse(
+        "a=1 b=2; export c=3 d; for e in $a; do read -r f; done; : ${g:=1}; local h",
+        false,
+    )
+    .unwrap();
+    for (name, set) in [
+        ("a", true),
+        ("b", true),
+        ("c", true),
+        ("d", false),
+        ("e", true),
+        ("f", true),
+        ("g", true),
+        ("h", false),
+    ] {
         assert_eq!(script.may_set(name), set, "{name}");
     }
-    assert!(Script::parse(". ./env; echo $x", false).unwrap().may_set("x"));
+    assert!(
+        Script::parse(". ./env; echo $x", false)
+            .unwrap()
+            .may_set("x")
+    );
 }
 
 #[test]
