@@ -30,15 +30,8 @@ impl Fuel {
 
     /// Takes `steps`; false when there are not as many left.
     pub(super) fn spend(&mut self, steps: u32) -> bool {
-        match self.0.checked_sub(steps) {
-            Some(rest) => {
-                self.0 = rest;
-                true
-            }
-            None => {
-                self.0 = 0;
-                false
-            }
-        }
+        let rest = self.0.checked_sub(steps);
+        self.0 = rest.unwrap_or(0);
+        rest.is_some()
     }
 }

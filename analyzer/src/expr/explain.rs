@@ -31,10 +31,12 @@ pub(super) fn explain(
                 told
             }
         }
-        Err(EvaluationError::NoData { what, reason, .. }) => {
-            format!("inconclusive: {what} {reason}")
-        }
-        Err(error) => format!("cannot be evaluated: {error}"),
+        Err(error) => match *error {
+            EvaluationError::NoData { what, reason, .. } => {
+                format!("inconclusive: {what} {reason}")
+            }
+            error => format!("cannot be evaluated: {error}"),
+        },
     }
 }
 
@@ -75,7 +77,7 @@ impl Evaluator<'_> {
                 otherwise,
             } => match self.truth(test) {
                 Ok(chosen) => {
-                    self.tell(if chosen { then } else { otherwise }, truth, wanted, parts)
+                    self.tell(if chosen { then } else { otherwise }, truth, wanted, parts);
                 }
                 Err(_) => parts.push(self.plain(node, truth, wanted)),
             },
@@ -83,7 +85,7 @@ impl Evaluator<'_> {
                 let label = self.describe(value);
                 if let Ok(value) = self.value(value) {
                     self.with(name, value, Some(label), |this| {
-                        this.tell(body, truth, wanted, parts)
+                        this.tell(body, truth, wanted, parts);
                     });
                 }
             }
@@ -111,9 +113,8 @@ impl Evaluator<'_> {
         parts: &mut Vec<String>,
     ) -> bool {
         let decided = match quantifier {
-            Quantifier::All => !truth,
+            Quantifier::All | Quantifier::None => !truth,
             Quantifier::Any => truth,
-            Quantifier::None => !truth,
             _ => return false,
         };
         let held = quantifier != Quantifier::All;

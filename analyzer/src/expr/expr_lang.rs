@@ -72,7 +72,7 @@ pub(super) fn field(parser: &mut Parser, point: Span) -> Parsed<Node> {
 
 pub(super) fn pipe(parser: &mut Parser, left: Node) -> Parsed<Node> {
     match parser.advance() {
-        (Token::Name(name), span) => parser.call(name, span, Some(left)),
+        (Token::Name(name), span) => parser.call(&name, span, Some(left)),
         (other, _) => parser.fail(
             &format!("expected a function after `|`, found {}", other.describe()),
             "",

@@ -221,17 +221,15 @@ impl Lexer<'_> {
                     let code = u32::from_str_radix(&digits, 16)
                         .ok()
                         .filter(|_| !digits.starts_with('+'));
-                    match code.and_then(char::from_u32) {
-                        Some(c) => c,
-                        None => {
-                            let message = format!("`\\{escaped}{digits}` is not a character");
-                            return self.error(
-                                from..self.at,
-                                message,
-                                "write four hex digits after `\\u`",
-                            );
-                        }
-                    }
+                    let Some(c) = code.and_then(char::from_u32) else {
+                        let message = format!("`\\{escaped}{digits}` is not a character");
+                        return self.error(
+                            from..self.at,
+                            message,
+                            "write four hex digits after `\\u`",
+                        );
+                    };
+                    c
                 }
                 other => {
                     let message = format!("`\\{other}` is not an escape");

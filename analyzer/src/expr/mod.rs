@@ -117,6 +117,17 @@ pub enum EvaluationError {
     },
 }
 
+impl EvaluationError {
+    /// Whether something is absent: callers make that inconclusive.
+    pub fn is_no_data(&self) -> bool {
+        matches!(self, Self::NoData { .. })
+    }
+
+    fn is_too_much(&self) -> bool {
+        matches!(self, Self::TooMuchWork { .. })
+    }
+}
+
 /// A name that a condition uses, with its members as far as they are written out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -201,7 +212,8 @@ impl Condition {
     }
 
     fn run(&self, mode: Mode, env: &dyn Environment) -> Result<bool, EvaluationError> {
-        match Evaluator::new(&self.0.source, self.0.syntax, mode, env).value(&self.0.root)? {
+        let mut evaluator = Evaluator::new(&self.0.source, self.0.syntax, mode, env);
+        match evaluator.value(&self.0.root).map_err(|error| *error)? {
             Value::Bool(value) => Ok(value),
             Value::Null if mode == Mode::Strict => Err(EvaluationError::NoData {
                 what: self.0.source.clone(),

@@ -59,7 +59,7 @@ impl Misfit {
 pub(super) fn align(left: Operand, right: Operand) -> Result<(f64, f64), Misfit> {
     match (left.unit, right.unit) {
         (a, b) if a == b => Ok((left.value, right.value)),
-        (Unit::None, _) => bare(left, right).map(|(bare, other)| (bare, other)),
+        (Unit::None, _) => bare(left, right),
         (_, Unit::None) => bare(right, left).map(|(bare, other)| (other, bare)),
         (a, b) if a.dimension() == b.dimension() => {
             Ok((a.to_base(left.value), b.to_base(right.value)))

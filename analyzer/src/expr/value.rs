@@ -259,8 +259,9 @@ impl Type {
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         use Type::{Any, Bool, List, Map, Null, Number, Object, Text};
         match (self, other) {
-            (Any | Null, _) | (_, Any | Null) => true,
-            (Bool, Bool)
+            (Any | Null, _)
+            | (_, Any | Null)
+            | (Bool, Bool)
             | (Number(_), Number(_))
             | (Text, Text)
             | (List(_), List(_))
