@@ -337,7 +337,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
                 candidate,
             )
         })
-        .filter(|(distance, candidate)| *distance <= (folded.len().max(candidate.len()) / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= folded.len().max(candidate.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -7,6 +7,7 @@ use granit_parser::{
     ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, Tag,
 };
 
+use super::model::{MAX_EDGES, MAX_NODES};
 use super::reader::looks_secret;
 use super::scalar;
 use super::tree::{Data, Entry, Map, Value};
@@ -372,7 +373,11 @@ impl<'d> Builder<'d> {
     fn place(&mut self, value: Value) -> Result<(), Stop> {
         match self.stack.last_mut() {
             None => self.root = Some(value),
-            Some(Frame::List { items, .. }) => items.push(value),
+            Some(Frame::List { items, .. }) => {
+                items.push(value);
+                let items = items.len();
+                self.check_length(items)?;
+            }
             Some(Frame::Map {
                 entries,
                 seen,
@@ -417,6 +422,36 @@ impl<'d> Builder<'d> {
             return Err(Stop);
         }
         Ok(())
+    }
+
+    /// A file of ten thousand nodes is refused at the first one too many, before all of it was read.
+    fn check_length(&mut self, items: usize) -> Result<(), Stop> {
+        if self.stack.len() != 2 || self.origin != Origin::Workflow {
+            return Ok(());
+        }
+        let Some(Frame::Map {
+            key: Key::Some(key),
+            ..
+        }) = self.stack.first()
+        else {
+            return Ok(());
+        };
+        let (code, most) = match key.value.as_str() {
+            "nodes" => (codes::TOO_MANY_NODES, MAX_NODES),
+            "edges" => (codes::TOO_MANY_EDGES, MAX_EDGES),
+            _ => return Ok(()),
+        };
+        if items <= most {
+            return Ok(());
+        }
+        self.diagnostics
+            .error(
+                code,
+                key.span,
+                format!("the workflow has more than {most} {}", key.value),
+            )
+            .help("split it into workflows of their own (`workflow_ref`)");
+        Err(Stop)
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Data {
@@ -553,12 +588,7 @@ fn report_scan_error(
         .next()
         .map_or(0, char::len_utf8);
     let span = file.span(origin, at, at + width);
-    let tabs = file
-        .line_at(at)
-        .1
-        .chars()
-        .take_while(|c| c.is_whitespace())
-        .any(|c| c == '\t');
+    let tab = tab_near(file, origin, at);
     let (code, message, help) = match error.kind() {
         ErrorKind::RecursionLimitExceeded => return report_depth(span, diagnostics),
         ErrorKind::UnknownAnchor => (
@@ -575,7 +605,7 @@ fn report_scan_error(
             "a tab is used for indentation; YAML allows spaces only".to_owned(),
             Some("replace the tab by spaces"),
         ),
-        kind if tabs => (
+        kind if tab.is_some() => (
             codes::YAML_TAB,
             format!("{kind}; the line is indented with a tab, and YAML allows spaces only"),
             Some("replace the tab by spaces"),
@@ -586,17 +616,40 @@ fn report_scan_error(
             advice(kind),
         ),
     };
+    let span = if code == codes::YAML_TAB {
+        tab.unwrap_or(span)
+    } else {
+        span
+    };
     let diagnostic = diagnostics.error(code, span, message);
     if let Some(help) = help {
         diagnostic.help(help);
     }
 }
 
+/// A tab in the indentation of the line of an error or of the next one: the parser notices it at the end of the text before.
+fn tab_near(file: &SourceFile, origin: Origin, at: usize) -> Option<Span> {
+    let (first_start, first) = file.line_at(at);
+    let (second_start, second) = file.line_at(
+        first_start + first.len() + file.text[first_start + first.len()..].find('\n')? + 1,
+    );
+    [(first_start, first), (second_start, second)]
+        .into_iter()
+        .find_map(|(start, line)| {
+            let indentation = line.len() - line.trim_start().len();
+            let tab = start + line[..indentation].find('\t')?;
+            Some(file.span(origin, tab, tab + 1))
+        })
+}
+
 /// What most often causes an error of the YAML parser.
 fn advice(kind: &ErrorKind) -> Option<&'static str> {
     Some(match kind {
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
+        ErrorKind::MappingValueNotAllowed => {
             "a text that contains `: ` must be quoted; a key must be indented as far as its neighbours"
+        }
+        ErrorKind::InvalidColonPlacement => {
+            "a text that contains `: ` must be quoted, and a `[` or `{` before must be closed"
         }
         ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::ExpectedBlockSequenceEntry
@@ -607,9 +660,9 @@ fn advice(kind: &ErrorKind) -> Option<&'static str> {
         | ErrorKind::MappingKeyNotAllowed => {
             "check the indentation of this line and the one before: entries of one list or mapping start in the same column"
         }
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::UnexpectedEndOfPlainScalar => {
-            "a quote is opened and not closed"
-        }
+        ErrorKind::UnclosedQuotedScalar
+        | ErrorKind::InvalidQuotedScalarIndent
+        | ErrorKind::UnexpectedEndOfPlainScalar => "a quote is opened before and not closed",
         ErrorKind::UnclosedFlowCollection { .. }
         | ErrorKind::UnexpectedEofFlowMapping
         | ErrorKind::UnexpectedEofFlowSequence

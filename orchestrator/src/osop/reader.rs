@@ -415,11 +415,16 @@ impl<'a> Reader<'a> {
             diagnostics.redact(value.span);
         }
         let known = self.what();
+        // Hints cost time, and nobody reads the hundredth.
+        let crowded = diagnostics.len() >= 100;
         let diagnostic = diagnostics.error(
             codes::UNKNOWN_KEY,
             key.span,
             format!("{known} has no key {}", quote(&key.value)),
         );
+        if crowded {
+            return;
+        }
         match did_you_mean(&key.value, self.asked.iter().copied()) {
             Some(help) => diagnostic.help(help),
             None => diagnostic.help(format!("known keys: {}", self.asked.join(", "))),

@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use super::*;
-use crate::diagnostic::to_lines;
+use crate::diagnostic::{HumanOptions, to_human, to_lines};
 
 fn seed(name: &str) -> SourceFile {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -22,6 +24,471 @@ fn examples_have_no_problem() {
             (workflow.nodes.len(), workflow.edges.len()),
             (nodes, edges),
             "{name}"
+        );
+    }
+}
+
+/// Each: a heading, a file, and what is said about it.
+#[test]
+fn bad_input_is_explained() {
+    let mut all = String::new();
+    for case in include_str!("bad_input.txt").split("=== ") {
+        let (heading, text) = case.split_once('\n').expect("a heading");
+        let (_, diagnostics) = parse(SourceFile::new("w.yaml", text));
+        assert!(!diagnostics.is_empty(), "nothing was said about: {heading}");
+        all.push_str(&format!(
+            "=== {heading}\n{}\n",
+            to_human(&diagnostics, HumanOptions::default())
+        ));
+    }
+    assert!(
+        !all.contains('\u{1b}'),
+        "control characters must not reach a terminal"
+    );
+    insta::assert_snapshot!(all);
+}
+
+/// Time that this thread has had on a processor: unlike the time of day it does not depend on what else the machine does.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    Duration::from_nanos(
+        stat.split(' ')
+            .next()
+            .expect("a number")
+            .parse()
+            .expect("a number"),
+    )
+}
+
+fn timed(file: SourceFile) -> (Diagnostics, Duration) {
+    let start = processor_time();
+    let (_, diagnostics) = parse(file);
+    let _ = to_human(&diagnostics, HumanOptions::default());
+    (diagnostics, processor_time().saturating_sub(start))
+}
+
+/// With debug code, on one processor; optimised code is twenty times as fast.
+const MOST: Duration = Duration::from_secs(1);
+/// For files whose whole megabyte has to be read first.
+const MOST_FOR_A_MEGABYTE: Duration = Duration::from_secs(3);
+
+fn assert_refused(what: &str, text: String, code: &str, most: Duration) {
+    let bytes = text.len();
+    let (diagnostics, took) = timed(SourceFile::new("w.yaml", text));
+    let lines = to_lines(&diagnostics);
+    let start: String = lines.chars().take(500).collect();
+    assert!(lines.contains(&format!("[{code}]")), "{what}: {start}");
+    println!("{what}: {bytes} bytes took {took:?}");
+    assert!(took < most, "{what}: {bytes} bytes took {took:?}");
+}
+
+const HEAD: &str = "osop_version: '1.0'\nid: w\nname: W\n";
+
+fn nodes(number: usize) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("{HEAD}nodes:\n");
+    for n in 0..number {
+        let _ = writeln!(
+            text,
+            "- {{id: node_{n}, type: cli, purpose: node number {n}}}"
+        );
+    }
+    text
+}
+
+#[test]
+fn hostile_files_are_refused_fast() {
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..12 {
+        let before = n - 1;
+        bomb.push_str(&format!(
+            "a{n}: &a{n} [{}]\n",
+            vec![format!("*a{before}"); 9].join(", ")
+        ));
+    }
+    assert_refused("an anchor bomb", bomb, "yaml-too-many-values", MOST);
+    let mut texts = format!("t: &t {}\nall:\n", "x".repeat(100_000));
+    texts.push_str(&"- *t\n".repeat(1_000));
+    assert_refused("a bomb of text", texts, "yaml-too-many-values", MOST);
+    let mut merges = String::from("m0: &m0 {a: 1, b: 2, c: 3}\n");
+    for n in 1..40 {
+        let before = n - 1;
+        merges.push_str(&format!(
+            "m{n}: &m{n} {{<<: [*m{before}, *m{before}, *m{before}], k{n}: 1}}\n"
+        ));
+    }
+    let (_, took) = timed(SourceFile::new("w.yaml", merges));
+    assert!(took < Duration::from_secs(1), "merges took {took:?}");
+    assert_refused(
+        "10 MB",
+        "# 0123456789\n".repeat(10 << 20 >> 3),
+        "file-too-large",
+        MOST,
+    );
+    assert_refused("10,000 nodes", nodes(10_000), "too-many-nodes", MOST);
+    assert_refused(
+        "half a million values",
+        format!("a: [{}]", "1,".repeat(500_000)),
+        "yaml-too-many-values",
+        MOST_FOR_A_MEGABYTE,
+    );
+    assert_refused("deep lists", "[".repeat(100_000), "yaml-depth", MOST);
+    assert_refused(
+        "deep mappings",
+        (0..1_000)
+            .map(|n| format!("{}a:\n", " ".repeat(n)))
+            .collect(),
+        "yaml-depth",
+        MOST,
+    );
+    let edges: String = (0..11_000)
+        .map(|n| format!("- {{from: node_0, to: node_{}}}\n", n % 2))
+        .collect();
+    assert_refused(
+        "11,000 edges",
+        format!("{}edges:\n{edges}", nodes(2)),
+        "too-many-edges",
+        MOST_FOR_A_MEGABYTE,
+    );
+    let edges: String = (0..9_000)
+        .map(|n| format!("- {{from: nade_{n}, to: node_0}}\n"))
+        .collect();
+    assert_refused(
+        "9,000 edges to nowhere",
+        format!("{}edges:\n{edges}", nodes(2_000)),
+        "unknown-node",
+        MOST_FOR_A_MEGABYTE,
+    );
+    let unknown: String = (0..50_000).map(|n| format!("k{n}: 1\n")).collect();
+    assert_refused(
+        "50,000 unknown keys",
+        unknown,
+        "unknown-key",
+        MOST_FOR_A_MEGABYTE,
+    );
+    assert_refused(
+        "one long line",
+        format!("id: {}", "x: ".repeat(300_000)),
+        "yaml-syntax",
+        MOST_FOR_A_MEGABYTE,
+    );
+    assert_refused(
+        "one long quote",
+        format!("id: \"{}", "x".repeat(900_000)),
+        "yaml-syntax",
+        MOST_FOR_A_MEGABYTE,
+    );
+    let duplicates = "k: 1\n".repeat(90_000);
+    assert_refused(
+        "90,000 duplicate keys",
+        duplicates,
+        "duplicate-key",
+        MOST_FOR_A_MEGABYTE,
+    );
+}
+
+#[test]
+fn the_largest_workflow_is_read() {
+    let edges: String = (1..2_000)
+        .map(|n| format!("- {{from: node_{}, to: node_{n}}}\n", n - 1))
+        .collect();
+    let (workflow, diagnostics) = parse(SourceFile::new(
+        "w.yaml",
+        format!("{}edges:\n{edges}", nodes(2_000)),
+    ));
+    assert_eq!(to_lines(&diagnostics), "");
+    let workflow = workflow.expect("a workflow");
+    assert_eq!((workflow.nodes.len(), workflow.edges.len()), (2_000, 1_999));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_placed() {
+    let said =
+        |bytes: &[u8]| to_lines(&source_from_bytes("w.yaml", bytes.to_vec()).expect_err("no text"));
+    let lines = said(b"id: w\nname: \xff\n");
+    assert!(
+        lines.starts_with("w.yaml:2:7: error: the file is not UTF-8"),
+        "{lines}"
+    );
+    assert!(said(&[0xff, 0xfe, b'i', 0]).contains("w.yaml:1:1"));
+    assert!(said(&vec![b'#'; MAX_FILE_BYTES + 1]).contains("[file-too-large]"));
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_do_not_move_places() {
+    let text = format!("{HEAD}nodes:\n- {{id: ü, type: clii, purpose: p}}\n");
+    let plain = to_lines(&parse(SourceFile::new("w.yaml", text.as_str())).1);
+    assert!(plain.starts_with("w.yaml:5:17: error:"), "{plain}");
+    let windows = text.replace('\n', "\r\n");
+    assert_eq!(
+        to_lines(&parse(SourceFile::new("w.yaml", windows.as_str())).1),
+        plain
+    );
+    assert_eq!(
+        to_lines(&parse(SourceFile::new("w.yaml", format!("\u{feff}{windows}"))).1),
+        plain
+    );
+    let (_, first_line) = parse(SourceFile::new("w.yaml", "\u{feff}bad: 1\n"));
+    assert!(
+        to_lines(&first_line).contains("w.yaml:1:1: error: the workflow has no key `bad`"),
+        "{}",
+        to_lines(&first_line)
+    );
+}
+
+#[test]
+fn json_is_read_as_well() {
+    let text = "{\n\t\"osop_version\": \"1.0\",\n\t\"id\": \"w\", \"name\": \"\\u00fc\\ud83d\\ude00 \\/\",\n\t\"nodes\": \
+                [\n\t\t{\"id\": \"a\", \"type\": \"cli\", \"purpose\": \"p\", \"runtime\": {\"command\": null}}\n\t]\n}\n";
+    let (workflow, diagnostics) = parse(SourceFile::new("w.osop.json", text));
+    assert_eq!(to_lines(&diagnostics), "");
+    let workflow = workflow.expect("a workflow");
+    assert_eq!(workflow.name.as_str(), "ü😀 /");
+    assert!(!workflow.nodes[0].runtime.has("command"));
+}
+
+/// Every value of a file says where it is.
+#[test]
+fn places_are_those_of_the_text() {
+    let text = format!(
+        "{HEAD}nodes:\n- id: a\n  type: cli\n  purpose: 'quoted'\n  runtime:\n    command: |\n      line\n  outputs: [x, \"y\"]\n"
+    );
+    let (workflow, _) = parse(SourceFile::new("w.yaml", text.as_str()));
+    let workflow = workflow.expect("a workflow");
+    let written = |span: crate::diagnostic::Span| &text[span.start..span.end];
+    let node = &workflow.nodes[0];
+    assert_eq!(written(node.id.span), "a");
+    assert_eq!(written(node.purpose.as_ref().unwrap().span), "'quoted'");
+    assert_eq!(written(node.outputs[1].name.span), "\"y\"");
+    assert_eq!(
+        (
+            node.outputs[1].name.span.line,
+            node.outputs[1].name.span.column
+        ),
+        (11, 16)
+    );
+    assert!(written(node.span).starts_with("id: a") && written(node.span).ends_with("\"y\"]"));
+    let purpose = node.purpose.clone().unwrap();
+    let inside = workflow.file.inside(&purpose, 2, 4);
+    assert_eq!((written(inside), inside.column), ("ot", 15));
+}
+
+#[test]
+fn all_forms_of_approval_come_out_as_one() {
+    for (form, expected) in [
+        ("approval_gate: true", Some((true, 1, None))),
+        ("approval_gate: false", Some((false, 1, None))),
+        (
+            "approval_gate: {required: true, timeout_hours: 2}",
+            Some((true, 1, Some(7_200))),
+        ),
+        ("approval_gate: {required: false}", Some((false, 1, None))),
+        (
+            "approval_gate: {approver_role: lead}",
+            Some((true, 1, None)),
+        ),
+        (
+            "approval_gate: {required_approvers: 2, timeout_min: 30}",
+            Some((true, 2, Some(1_800))),
+        ),
+        ("approval_gate: {min_approvals: 3}", Some((true, 3, None))),
+        (
+            "approval_gate: {required_approvers: 0}",
+            Some((false, 1, None)),
+        ),
+        (
+            "approval_gate: {mandatory: true, approvers: [a]}",
+            Some((true, 1, None)),
+        ),
+        (
+            "security: {risk_level: high, approval_gate: {required_approvers: 2}}",
+            Some((true, 2, None)),
+        ),
+        ("security: {risk_level: high}", None),
+    ] {
+        let text = format!("{HEAD}nodes:\n- {{id: a, type: human, purpose: p, {form}}}\n");
+        let (workflow, diagnostics) = parse(SourceFile::new("w.yaml", text));
+        assert_eq!(to_lines(&diagnostics), "", "{form}");
+        let found = workflow.unwrap().nodes.remove(0).approval;
+        let found = found.map(|gate| {
+            (
+                gate.required.value,
+                gate.approvals.value,
+                gate.timeout.map(|t| t.value.as_secs()),
+            )
+        });
+        assert_eq!(found, expected, "{form}");
+    }
+}
+
+#[test]
+fn edges_are_read_as_the_schema_says() {
+    let edge = |text: &str| {
+        let text = format!(
+            "{HEAD}nodes:\n- {{id: a, type: cli, purpose: p}}\n- {{id: b, type: cli, purpose: p}}\nedges: [{{from: a, to: b, {text}}}]\n"
+        );
+        let (workflow, diagnostics) = parse(SourceFile::new("w.yaml", text));
+        assert_eq!(to_lines(&diagnostics), "");
+        workflow.unwrap().edges.remove(0)
+    };
+    use model::{EdgeMode, JoinMode};
+    assert_eq!(edge("label: x").mode.value, EdgeMode::Sequential);
+    assert_eq!(
+        edge("mode: conditional, condition: x > 1")
+            .when
+            .unwrap()
+            .value,
+        "x > 1"
+    );
+    assert_eq!(
+        edge("mode: conditional, when: true").when.unwrap().value,
+        "true"
+    );
+    assert_eq!(
+        edge("mode: conditional, when: 'a  ', condition: a")
+            .when
+            .unwrap()
+            .value,
+        "a  "
+    );
+    assert_eq!(
+        edge("mode: fallback, condition: x").mode.value,
+        EdgeMode::Fallback
+    );
+    let join = edge("join_mode: wait_n, join_count: 2").join.unwrap();
+    assert_eq!(
+        (join.mode.value, join.count.unwrap().value),
+        (JoinMode::Count, 2)
+    );
+    let looped = edge("mode: loop, when: x, x-max-iterations: 3, x-optional: true, x-mine: y");
+    assert_eq!(looped.max_iterations.unwrap().value, 3);
+    assert!(looped.optional.unwrap().value);
+    assert_eq!(looped.extensions.keys().collect::<Vec<_>>(), ["x-mine"]);
+    let switch =
+        edge("mode: switch, cases: [{value: 1, to: b}, {value: null, to: a}], default_to: b");
+    assert_eq!(switch.cases.len(), 2);
+    assert!(switch.cases[1].value.is_none());
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pieces that workflows are made of, so that random text gets far.
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            prop::sample::select(vec![
+                "nodes:",
+                "edges:",
+                "- ",
+                "  ",
+                "\n",
+                "\t",
+                "\r\n",
+                ": ",
+                "id: a",
+                "type: cli",
+                "runtime: ",
+                "{",
+                "}",
+                "[",
+                "]",
+                ", ",
+                "&a ",
+                "*a",
+                "<<: ",
+                "'",
+                "\"",
+                "|\n",
+                ">-\n",
+                "#",
+                "---\n",
+                "!!str ",
+                "!x ",
+                "? ",
+                "approval_gate: ",
+                "when: x",
+                "mode: switch",
+                "x-canary:",
+                "gates: ",
+                "{{x}}",
+                "${x}",
+                "\u{feff}",
+                "\u{2028}",
+                "ü",
+                "%YAML 1.2\n",
+                "null",
+                "1e999",
+                "-.inf",
+                "0x",
+                "osop_version: '1.0'",
+                "retry_policy: ",
+                "\\",
+                "\0",
+                "from: a",
+                "to: a",
+                "~",
+            ])
+            .prop_map(str::to_owned),
+            "[ -~]{0,8}",
+            any::<char>().prop_map(String::from),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(192))]
+
+        /// Any text: no panic, an answer in bounded time, places within the text, and either a workflow or an error.
+        #[test]
+        fn any_text_is_answered(pieces in prop::collection::vec(piece(), 0..60)) {
+            check(&pieces.concat());
+        }
+
+        /// An example with one part cut out, doubled or replaced.
+        #[test]
+        fn a_broken_example_is_answered(cut in any::<(prop::sample::Index, prop::sample::Index)>(), new in piece()) {
+            let text = include_str!("../../../examples/k8s-rollout.osop.yaml");
+            let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            let (a, b) = (bounds[cut.0.index(bounds.len())], bounds[cut.1.index(bounds.len())]);
+            let (from, to) = (a.min(b), (a.max(b)).min(a.min(b) + 40));
+            let to = bounds.iter().copied().find(|at| *at >= to).unwrap_or(text.len());
+            check(&format!("{}{new}{}", &text[..from], &text[to..]));
+            check(&format!("{}{}", &text[..to], &text[from..]));
+        }
+    }
+
+    fn check(text: &str) {
+        let file = SourceFile::new("w.yaml", text);
+        let (workflow, mut diagnostics) = parse(file.clone());
+        assert!(workflow.is_some() || diagnostics.has_errors());
+        if let Some(workflow) = &workflow {
+            let (profile, profile_diagnostics) = settings::parse_profile(file);
+            diagnostics.append(settings::merge(workflow, profile.as_ref(), &[]).1);
+            diagnostics.append(profile_diagnostics);
+        }
+        for d in diagnostics.sorted() {
+            assert!(
+                d.span.start <= d.span.end && d.span.end <= d.file.text.len(),
+                "{d:?}"
+            );
+            assert!(d.file.text.get(d.span.start..d.span.end).is_some(), "{d:?}");
+        }
+        let _ = to_human(
+            &diagnostics,
+            HumanOptions {
+                color: true,
+                width: 80,
+                limit: 20,
+            },
+        );
+        let _ = (
+            to_lines(&diagnostics),
+            crate::diagnostic::to_github(&diagnostics),
+        );
+        let _ = (
+            crate::diagnostic::to_json(&diagnostics),
+            crate::diagnostic::to_sarif(&diagnostics, "0"),
         );
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::edge::read_edge;
-use super::model::{Edge, MAX_EDGES, MAX_NODES, Node, Text, Trigger, Workflow, WorkflowSecurity};
+use super::model::{Edge, Node, Text, Trigger, Workflow, WorkflowSecurity};
 use super::node::read_node;
 use super::reader::Reader;
 use super::tree::{Map, Value};
@@ -218,18 +218,6 @@ fn read_nodes(top: &mut Reader<'_>, d: &mut Diagnostics) -> (Option<Vec<Node>>, 
         .help("a node needs `id`, `type` and `purpose`");
         return (None, known);
     }
-    if items.len() > MAX_NODES {
-        d.error(
-            codes::TOO_MANY_NODES,
-            entry.key.span,
-            format!(
-                "the workflow has {} nodes, more than {MAX_NODES}",
-                items.len()
-            ),
-        )
-        .help("split it into workflows of their own (`workflow_ref`)");
-        return (None, known);
-    }
     let mut nodes = Vec::with_capacity(items.len());
     for item in items {
         let Some(mut reader) = Reader::of("a node", item, d) else {
@@ -283,18 +271,6 @@ fn read_edges(top: &mut Reader<'_>, known: &KnownIds, d: &mut Diagnostics) -> Op
         return Some(Vec::new());
     };
     let items = top.list("edges", d)?;
-    if items.len() > MAX_EDGES {
-        d.error(
-            codes::TOO_MANY_EDGES,
-            entry.key.span,
-            format!(
-                "the workflow has {} edges, more than {MAX_EDGES}",
-                items.len()
-            ),
-        )
-        .help("split it into workflows of their own (`workflow_ref`)");
-        return None;
-    }
     if items.is_empty() && known.len() > 1 {
         d.warning(
             codes::MISSING_KEY,
