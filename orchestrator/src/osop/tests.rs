@@ -458,6 +458,20 @@ mod properties {
         }
     }
 
+    /// Findings of the fuzz target `osop` stay found.
+    #[test]
+    fn the_fuzz_corpus_is_answered() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/osop");
+        let mut files = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            if let Ok(file) = source_from_bytes("w.yaml", std::fs::read(entry.unwrap().path()).unwrap()) {
+                check(&file.text);
+            }
+            files += 1;
+        }
+        assert!(files >= 5, "{corpus} holds {files} files");
+    }
+
     fn check(text: &str) {
         let file = SourceFile::new("w.yaml", text);
         let (workflow, mut diagnostics) = parse(file.clone());
