@@ -268,4 +268,6 @@ fn is_label_name(text: &str) -> bool {
 }
 
 #[cfg(test)]
+mod counting_tests;
+#[cfg(test)]
 mod tests;
