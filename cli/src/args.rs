@@ -49,6 +49,8 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Split HTTP traffic between two versions on this machine
+    Proxy(commands::proxy::Args),
     /// Print completions for a shell
     Completions(commands::completions::Args),
     /// Write man pages

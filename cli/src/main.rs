@@ -5,6 +5,8 @@ mod commands;
 mod environment;
 mod error;
 mod output;
+mod view;
+mod demo;
 
 use std::process::ExitCode;
 
