@@ -51,16 +51,22 @@ pub fn bind(declared: &[Output], found: &Found<'_>, redactor: &Redactor) -> Boun
             Ok(pairs) => {
                 for (name, value) in pairs {
                     let value = match value {
-                        FileValue::Text(text) => scalar(&text, declared.iter().find(|output| output.name == name)),
+                        FileValue::Text(text) => {
+                            scalar(&text, declared.iter().find(|output| output.name == name))
+                        }
                         FileValue::Json(value) => value,
                     };
                     values.insert(name, value);
                 }
             }
-            Err(why) => bound.notes.push(format!("the output file was not read: {why}")),
+            Err(why) => bound
+                .notes
+                .push(format!("the output file was not read: {why}")),
         }
     }
-    let json: Option<Value> = found.body.and_then(|body| serde_json::from_str(body.trim()).ok());
+    let json: Option<Value> = found
+        .body
+        .and_then(|body| serde_json::from_str(body.trim()).ok());
     for (name, wanted) in found.mapping.into_iter().flatten() {
         if values.contains_key(name) {
             continue;
@@ -69,9 +75,13 @@ pub fn bind(declared: &[Output], found: &Found<'_>, redactor: &Redactor) -> Boun
             Some(Ok(Some(value))) => {
                 values.insert(name.clone(), value.clone());
             }
-            Some(Ok(None)) => bound.notes.push(format!("output `{name}`: the answer has nothing at `{wanted}`")),
+            Some(Ok(None)) => bound.notes.push(format!(
+                "output `{name}`: the answer has nothing at `{wanted}`"
+            )),
             Some(Err(why)) => bound.notes.push(format!("output `{name}`: {why}")),
-            None => bound.notes.push(format!("output `{name}`: the answer is not JSON, so `{wanted}` names nothing in it")),
+            None => bound.notes.push(format!(
+                "output `{name}`: the answer is not JSON, so `{wanted}` names nothing in it"
+            )),
         }
     }
     if let Some(Value::Object(map)) = &json {
@@ -85,7 +95,9 @@ pub fn bind(declared: &[Output], found: &Found<'_>, redactor: &Redactor) -> Boun
     }
     if let ([only], Some(body)) = (declared, found.body)
         && !values.contains_key(&only.name)
-        && !found.mapping.is_some_and(|mapping| mapping.contains_key(&only.name))
+        && !found
+            .mapping
+            .is_some_and(|mapping| mapping.contains_key(&only.name))
         && !found.facts.contains_key(&only.name)
         && !body.trim().is_empty()
     {
@@ -103,13 +115,23 @@ fn keep(values: BTreeMap<String, Value>, redactor: &Redactor, bound: &mut Bound)
     let mut total = 0;
     for (name, value) in values {
         if bound.values.len() == MOST {
-            bound.notes.push(format!("more than {MOST} outputs: the rest was left out"));
+            bound
+                .notes
+                .push(format!("more than {MOST} outputs: the rest was left out"));
             return;
         }
-        let value = cut(&name, redactor.value(value), LARGEST_VALUE, &mut bound.notes);
+        let value = cut(
+            &name,
+            redactor.value(value),
+            LARGEST_VALUE,
+            &mut bound.notes,
+        );
         let size = size_of(&value);
         if total + size > LARGEST_NODE {
-            bound.notes.push(format!("output `{name}` was left out: all outputs together are larger than {} KiB", LARGEST_NODE / 1024));
+            bound.notes.push(format!(
+                "output `{name}` was left out: all outputs together are larger than {} KiB",
+                LARGEST_NODE / 1024
+            ));
             bound.values.insert(name, Value::Null);
             continue;
         }
@@ -136,10 +158,16 @@ fn cut(name: &str, value: Value, largest: usize, notes: &mut Vec<String>) -> Val
         while !text.is_char_boundary(from) {
             from += 1;
         }
-        notes.push(format!("output `{name}` has {size} bytes: the last {} KiB were kept", largest / 1024));
+        notes.push(format!(
+            "output `{name}` has {size} bytes: the last {} KiB were kept",
+            largest / 1024
+        ));
         return Value::String(text[from..].to_owned());
     }
-    notes.push(format!("output `{name}` has {size} bytes of JSON, more than {} KiB: it was left out", largest / 1024));
+    notes.push(format!(
+        "output `{name}` has {size} bytes of JSON, more than {} KiB: it was left out",
+        largest / 1024
+    ));
     Value::Null
 }
 
@@ -153,7 +181,11 @@ fn scalar(text: &str, output: Option<&Output>) -> Value {
         return Value::Number(number);
     }
     match serde_json::from_str::<Value>(text) {
-        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Null)) if value.to_string() == text => value,
+        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Null))
+            if value.to_string() == text =>
+        {
+            value
+        }
         _ => Value::String(text.to_owned()),
     }
 }
@@ -174,9 +206,12 @@ enum FileValue {
 /// `name=value` lines, `name<<EOF` blocks, or one JSON object.
 fn read_file(text: &str) -> Result<Vec<(String, FileValue)>, String> {
     if text.trim_start().starts_with('{') {
-        let map: Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| format!("it starts like a JSON object and is none: {error}"))?;
-        return Ok(map.into_iter().map(|(name, value)| (name, FileValue::Json(value))).collect());
+        let map: Map<String, Value> = serde_json::from_str(text)
+            .map_err(|error| format!("it starts like a JSON object and is none: {error}"))?;
+        return Ok(map
+            .into_iter()
+            .map(|(name, value)| (name, FileValue::Json(value)))
+            .collect());
     }
     let mut pairs = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -184,7 +219,9 @@ fn read_file(text: &str) -> Result<Vec<(String, FileValue)>, String> {
         if line.trim().is_empty() {
             continue;
         }
-        let block = line.find("<<").filter(|at| line.find('=').is_none_or(|equals| *at < equals));
+        let block = line
+            .find("<<")
+            .filter(|at| line.find('=').is_none_or(|equals| *at < equals));
         let (name, value) = if let Some(at) = block {
             let (name, end) = (&line[..at], line[at + 2..].trim());
             let mut value = Vec::new();
@@ -192,19 +229,28 @@ fn read_file(text: &str) -> Result<Vec<(String, FileValue)>, String> {
                 match lines.next() {
                     Some((_, inner)) if inner == end => break,
                     Some((_, inner)) => value.push(inner),
-                    None => return Err(format!("line {}: `{end}`, the end of `{name}`, never comes", number + 1)),
+                    None => {
+                        return Err(format!(
+                            "line {}: `{end}`, the end of `{name}`, never comes",
+                            number + 1
+                        ));
+                    }
                 }
             }
             (name, value.join("\n"))
         } else {
-            let (name, value) =
-                line.split_once('=').ok_or_else(|| format!("line {}: expected `name=value`", number + 1))?;
+            let (name, value) = line
+                .split_once('=')
+                .ok_or_else(|| format!("line {}: expected `name=value`", number + 1))?;
             (name, value.to_owned())
         };
         let name = name.trim();
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
-            return Err(format!("line {}: a name has letters, digits, `_`, `-` and `.`", number + 1));
+            return Err(format!(
+                "line {}: a name has letters, digits, `_`, `-` and `.`",
+                number + 1
+            ));
         }
         pairs.push((name.to_owned(), FileValue::Text(value)));
     }
@@ -218,7 +264,13 @@ mod tests {
     use super::*;
 
     fn declared(names: &[&str]) -> Vec<Output> {
-        names.iter().map(|name| Output { name: (*name).to_owned(), unit: None }).collect()
+        names
+            .iter()
+            .map(|name| Output {
+                name: (*name).to_owned(),
+                unit: None,
+            })
+            .collect()
     }
 
     fn bound(names: &[&str], found: &Found<'_>) -> Value {
@@ -231,19 +283,112 @@ mod tests {
     fn each_way_alone() {
         let mapping = BTreeMap::from([("digest".to_owned(), "$.image.digest".to_owned())]);
         for (names, found, expected) in [
-            (vec!["a", "b"], Found { file: Some("a=1\nb=two words\n"), ..Found::default() }, json!({"a": 1, "b": "two words"})),
-            (vec!["a"], Found { file: Some("a<<END\nx=1\ny\nEND\nb=true"), ..Found::default() }, json!({"a": "x=1\ny", "b": true})),
-            (vec!["a"], Found { file: Some("{\"a\": \"1.10\", \"b\": [1]}"), ..Found::default() }, json!({"a": "1.10", "b": [1]})),
-            (vec!["v"], Found { file: Some("v=1.10\nw=007\nx=-0.5\ny=1e3"), ..Found::default() }, json!({"v": "1.10", "w": "007", "x": -0.5, "y": "1e3"})),
-            (vec!["digest"], Found { mapping: Some(&mapping), body: Some("{\"image\":{\"digest\":\"sha256:1\"}}"), ..Found::default() }, json!({"digest": "sha256:1"})),
-            (vec!["a", "b"], Found { body: Some("{\"a\": 1, \"c\": 2}"), ..Found::default() }, json!({"a": 1})),
-            (vec!["a"], Found { body: Some(" 0.25\n"), ..Found::default() }, json!({"a": 0.25})),
-            (vec!["a"], Found { body: Some("ready\n"), ..Found::default() }, json!({"a": "ready"})),
-            (vec!["a"], Found { body: Some("{\"x\": 1}"), ..Found::default() }, json!({"a": {"x": 1}})),
-            (vec!["a"], Found { body: Some("{\"a\": 7}"), ..Found::default() }, json!({"a": 7})),
-            (vec!["a", "b"], Found { body: Some("text"), ..Found::default() }, json!({})),
-            (vec!["a"], Found { body: Some("  \n"), ..Found::default() }, json!({})),
-            (vec!["tag"], Found { body: Some("built"), facts: BTreeMap::from([("tag".to_owned(), json!("v1"))]), ..Found::default() }, json!({"tag": "v1"})),
+            (
+                vec!["a", "b"],
+                Found {
+                    file: Some("a=1\nb=two words\n"),
+                    ..Found::default()
+                },
+                json!({"a": 1, "b": "two words"}),
+            ),
+            (
+                vec!["a"],
+                Found {
+                    file: Some("a<<END\nx=1\ny\nEND\nb=true"),
+                    ..Found::default()
+                },
+                json!({"a": "x=1\ny", "b": true}),
+            ),
+            (
+                vec!["a"],
+                Found {
+                    file: Some("{\"a\": \"1.10\", \"b\": [1]}"),
+                    ..Found::default()
+                },
+                json!({"a": "1.10", "b": [1]}),
+            ),
+            (
+                vec!["v"],
+                Found {
+                    file: Some("v=1.10\nw=007\nx=-0.5\ny=1e3"),
+                    ..Found::default()
+                },
+                json!({"v": "1.10", "w": "007", "x": -0.5, "y": "1e3"}),
+            ),
+            (
+                vec!["digest"],
+                Found {
+                    mapping: Some(&mapping),
+                    body: Some("{\"image\":{\"digest\":\"sha256:1\"}}"),
+                    ..Found::default()
+                },
+                json!({"digest": "sha256:1"}),
+            ),
+            (
+                vec!["a", "b"],
+                Found {
+                    body: Some("{\"a\": 1, \"c\": 2}"),
+                    ..Found::default()
+                },
+                json!({"a": 1}),
+            ),
+            (
+                vec!["a"],
+                Found {
+                    body: Some(" 0.25\n"),
+                    ..Found::default()
+                },
+                json!({"a": 0.25}),
+            ),
+            (
+                vec!["a"],
+                Found {
+                    body: Some("ready\n"),
+                    ..Found::default()
+                },
+                json!({"a": "ready"}),
+            ),
+            (
+                vec!["a"],
+                Found {
+                    body: Some("{\"x\": 1}"),
+                    ..Found::default()
+                },
+                json!({"a": {"x": 1}}),
+            ),
+            (
+                vec!["a"],
+                Found {
+                    body: Some("{\"a\": 7}"),
+                    ..Found::default()
+                },
+                json!({"a": 7}),
+            ),
+            (
+                vec!["a", "b"],
+                Found {
+                    body: Some("text"),
+                    ..Found::default()
+                },
+                json!({}),
+            ),
+            (
+                vec!["a"],
+                Found {
+                    body: Some("  \n"),
+                    ..Found::default()
+                },
+                json!({}),
+            ),
+            (
+                vec!["tag"],
+                Found {
+                    body: Some("built"),
+                    facts: BTreeMap::from([("tag".to_owned(), json!("v1"))]),
+                    ..Found::default()
+                },
+                json!({"tag": "v1"}),
+            ),
         ] {
             assert_eq!(bound(&names, &found), expected, "{found:?}");
         }
@@ -251,13 +396,24 @@ mod tests {
 
     #[test]
     fn the_first_way_that_has_a_name_wins() {
-        let mapping = BTreeMap::from([("a".to_owned(), "$.m".to_owned()), ("b".to_owned(), "$.m".to_owned())]);
+        let mapping = BTreeMap::from([
+            ("a".to_owned(), "$.m".to_owned()),
+            ("b".to_owned(), "$.m".to_owned()),
+        ]);
         let found = Found {
             file: Some("a=file"),
             mapping: Some(&mapping),
-            body: Some("{\"a\":\"body\",\"b\":\"body\",\"c\":\"body\",\"m\":\"map\",\"status\":\"starting\"}"),
-            facts: BTreeMap::from([("c".to_owned(), json!("fact")), ("d".to_owned(), json!("fact"))]),
-            always: BTreeMap::from([("status".to_owned(), json!("completed")), ("attempt".to_owned(), json!(1))]),
+            body: Some(
+                "{\"a\":\"body\",\"b\":\"body\",\"c\":\"body\",\"m\":\"map\",\"status\":\"starting\"}",
+            ),
+            facts: BTreeMap::from([
+                ("c".to_owned(), json!("fact")),
+                ("d".to_owned(), json!("fact")),
+            ]),
+            always: BTreeMap::from([
+                ("status".to_owned(), json!("completed")),
+                ("attempt".to_owned(), json!(1)),
+            ]),
         };
         assert_eq!(
             bound(&["a", "b", "c", "d", "status"], &found),
@@ -267,23 +423,70 @@ mod tests {
 
     #[test]
     fn a_declared_unit_makes_it_a_number() {
-        let outputs = [Output { name: "rate".to_owned(), unit: Some(canary_analyzer::unit::Unit::Ratio) }];
-        let found = Found { file: Some("rate=0.10"), ..Found::default() };
-        assert_eq!(bind(&outputs, &found, &Redactor::default()).values["rate"], json!(0.1));
+        let outputs = [Output {
+            name: "rate".to_owned(),
+            unit: Some(canary_analyzer::unit::Unit::Ratio),
+        }];
+        let found = Found {
+            file: Some("rate=0.10"),
+            ..Found::default()
+        };
+        assert_eq!(
+            bind(&outputs, &found, &Redactor::default()).values["rate"],
+            json!(0.1)
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        let mapping = BTreeMap::from([("a".to_owned(), "$.x".to_owned()), ("b".to_owned(), "$[".to_owned())]);
+        let mapping = BTreeMap::from([
+            ("a".to_owned(), "$.x".to_owned()),
+            ("b".to_owned(), "$[".to_owned()),
+        ]);
         for (found, expected) in [
-            (Found { file: Some("{nope"), ..Found::default() }, "starts like a JSON object"),
-            (Found { file: Some("a<<E\nx"), ..Found::default() }, "line 1: `E`, the end of `a`, never comes"),
-            (Found { file: Some("ok=1\nno equals"), ..Found::default() }, "line 2: expected `name=value`"),
-            (Found { mapping: Some(&mapping), body: Some("{}"), ..Found::default() }, "nothing at `$.x`"),
-            (Found { mapping: Some(&mapping), body: Some("<html>"), ..Found::default() }, "is not JSON"),
+            (
+                Found {
+                    file: Some("{nope"),
+                    ..Found::default()
+                },
+                "starts like a JSON object",
+            ),
+            (
+                Found {
+                    file: Some("a<<E\nx"),
+                    ..Found::default()
+                },
+                "line 1: `E`, the end of `a`, never comes",
+            ),
+            (
+                Found {
+                    file: Some("ok=1\nno equals"),
+                    ..Found::default()
+                },
+                "line 2: expected `name=value`",
+            ),
+            (
+                Found {
+                    mapping: Some(&mapping),
+                    body: Some("{}"),
+                    ..Found::default()
+                },
+                "nothing at `$.x`",
+            ),
+            (
+                Found {
+                    mapping: Some(&mapping),
+                    body: Some("<html>"),
+                    ..Found::default()
+                },
+                "is not JSON",
+            ),
         ] {
             let notes = bind(&declared(&["a", "z"]), &found, &Redactor::default()).notes;
-            assert!(notes.iter().any(|note| note.contains(expected)), "{notes:?}");
+            assert!(
+                notes.iter().any(|note| note.contains(expected)),
+                "{notes:?}"
+            );
         }
     }
 
@@ -291,12 +494,35 @@ mod tests {
     fn bounded_and_redacted() {
         let redactor = Redactor::new(["hunter2"]);
         let long = "é".repeat(LARGEST_VALUE);
-        let file: String = (0..6).fold(format!("p=hunter2\nq={long}\n"), |text, i| format!("{text}r{i}={}\n", "x".repeat(60_000)));
-        let bound = bind(&declared(&["p"]), &Found { file: Some(&file), ..Found::default() }, &redactor);
+        let file: String = (0..6).fold(format!("p=hunter2\nq={long}\n"), |text, i| {
+            format!("{text}r{i}={}\n", "x".repeat(60_000))
+        });
+        let bound = bind(
+            &declared(&["p"]),
+            &Found {
+                file: Some(&file),
+                ..Found::default()
+            },
+            &redactor,
+        );
         assert_eq!(bound.values["p"], json!("***"));
         assert!(bound.values["q"].as_str().unwrap().len() <= LARGEST_VALUE);
         assert!(serde_json::to_string(&bound.values).unwrap().len() < LARGEST_NODE + 1_000);
-        assert!(bound.notes.iter().any(|note| note.contains("`q` has 131072 bytes")), "{:?}", bound.notes);
-        assert!(bound.notes.iter().any(|note| note.contains("`r5` was left out")), "{:?}", bound.notes);
+        assert!(
+            bound
+                .notes
+                .iter()
+                .any(|note| note.contains("`q` has 131072 bytes")),
+            "{:?}",
+            bound.notes
+        );
+        assert!(
+            bound
+                .notes
+                .iter()
+                .any(|note| note.contains("`r5` was left out")),
+            "{:?}",
+            bound.notes
+        );
     }
 }

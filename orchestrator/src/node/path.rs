@@ -42,7 +42,9 @@ pub fn check(path: &str) -> Result<(), String> {
 
 fn element(items: &[Value], index: i64) -> Option<&Value> {
     let position = if index < 0 {
-        items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
+        items
+            .len()
+            .checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
     } else {
         usize::try_from(index).ok()?
     };
@@ -53,7 +55,9 @@ fn parse(path: &str) -> Result<Vec<Step>, String> {
     let text = path.trim();
     let wrong = |what: &str, rest: &str| {
         let column = text.len() - rest.len() + 1;
-        format!("path `{path}`: {what} at character {column}; expected something like `$.data.items[0].name`")
+        format!(
+            "path `{path}`: {what} at character {column}; expected something like `$.data.items[0].name`"
+        )
     };
     let mut rest = text.strip_prefix('$').unwrap_or(text);
     // `data.status` is read as `$.data.status`.
@@ -82,7 +86,10 @@ fn parse(path: &str) -> Result<Vec<Step>, String> {
                 return Err(wrong("a name is missing", name));
             }
             if key.contains(['*', '?', '@', '(', ']']) {
-                return Err(wrong("only plain names are understood, an output holds one value:", name));
+                return Err(wrong(
+                    "only plain names are understood, an output holds one value:",
+                    name,
+                ));
             }
             steps.push(Step::Key(key.to_owned()));
             rest = after;
@@ -96,12 +103,17 @@ fn bracket(inner: &str) -> Result<(Step, &str), &'static str> {
     for quote in ['\'', '"'] {
         if let Some(quoted) = inner.strip_prefix(quote) {
             let end = quoted.find(quote).ok_or("a quote is not closed")?;
-            let after = quoted[end + 1..].strip_prefix(']').ok_or("`]` is missing")?;
+            let after = quoted[end + 1..]
+                .strip_prefix(']')
+                .ok_or("`]` is missing")?;
             return Ok((Step::Key(quoted[..end].to_owned()), after));
         }
     }
     let end = inner.find(']').ok_or("`]` is missing")?;
-    let index = inner[..end].trim().parse().map_err(|_| "an index or a quoted name belongs in `[]`")?;
+    let index = inner[..end]
+        .trim()
+        .parse()
+        .map_err(|_| "an index or a quoted name belongs in `[]`")?;
     Ok((Step::Index(index), &inner[end + 1..]))
 }
 
@@ -145,7 +157,11 @@ mod tests {
             let error = check(path).unwrap_err();
             assert!(error.contains(what), "{path}: {error}");
         }
-        assert!(check(&"a.".repeat(100)).unwrap_err().contains("more than 64 steps"));
+        assert!(
+            check(&"a.".repeat(100))
+                .unwrap_err()
+                .contains("more than 64 steps")
+        );
     }
 
     proptest! {

@@ -29,7 +29,9 @@ pub struct Redactor {
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redactor").field("patterns", &self.patterns.len()).finish()
+        f.debug_struct("Redactor")
+            .field("patterns", &self.patterns.len())
+            .finish()
     }
 }
 
@@ -41,9 +43,12 @@ impl Redactor {
             add_forms(&mut patterns, secret);
             add_forms(&mut patterns, secret.trim());
         }
-        let mut patterns: Vec<Box<[u8]>> = patterns.into_iter().map(Vec::into_boxed_slice).collect();
+        let mut patterns: Vec<Box<[u8]>> =
+            patterns.into_iter().map(Vec::into_boxed_slice).collect();
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
-        Self { patterns: patterns.into() }
+        Self {
+            patterns: patterns.into(),
+        }
     }
 
     /// The text without secrets.
@@ -68,9 +73,13 @@ impl Redactor {
                 Cow::Borrowed(_) => Value::String(text),
                 Cow::Owned(clean) => Value::String(clean),
             },
-            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.value(item)).collect()),
+            Value::Array(items) => {
+                Value::Array(items.into_iter().map(|item| self.value(item)).collect())
+            }
             Value::Object(map) => Value::Object(
-                map.into_iter().map(|(key, item)| (self.text(&key).into_owned(), self.value(item))).collect(),
+                map.into_iter()
+                    .map(|(key, item)| (self.text(&key).into_owned(), self.value(item)))
+                    .collect(),
             ),
             Value::Number(number) => {
                 let text = number.to_string();
@@ -115,7 +124,11 @@ fn add_forms(patterns: &mut BTreeSet<Vec<u8>>, secret: &str) {
         }
     }
     if secret.contains('\n') {
-        for line in secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_PART) {
+        for line in secret
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.len() >= SHORTEST_PART)
+        {
             add(line.to_owned());
         }
     }
@@ -126,7 +139,9 @@ fn percent(text: &str, plus: bool, lower: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                out.push(char::from(byte))
+            }
             b'~' if !plus => out.push('~'),
             b' ' if plus => out.push('+'),
             _ if lower => drop(write!(out, "%{byte:02x}")),
@@ -138,7 +153,10 @@ fn percent(text: &str, plus: bool, lower: bool) -> String {
 
 fn json_inner(text: &str) -> String {
     let quoted = Value::String(text.to_owned()).to_string();
-    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
+    quoted
+        .get(1..quoted.len().saturating_sub(1))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Redacts bytes that come in pieces: a secret that lies across two pieces is found as well.
@@ -151,7 +169,10 @@ pub struct Stream {
 impl Stream {
     /// Starts with nothing held back.
     pub fn new(redactor: Redactor) -> Self {
-        Self { redactor, held: Vec::new() }
+        Self {
+            redactor,
+            held: Vec::new(),
+        }
     }
 
     /// Takes more; gives what is certain to hold no part of a secret. Holds back at most as much as the longest secret is long.
@@ -186,7 +207,11 @@ impl Stream {
                 continue;
             }
             // A longer secret may still be on its way: wait for it even if a shorter one is already complete.
-            if !last && patterns.iter().any(|pattern| pattern.len() > rest.len() && pattern.starts_with(rest)) {
+            if !last
+                && patterns
+                    .iter()
+                    .any(|pattern| pattern.len() > rest.len() && pattern.starts_with(rest))
+            {
                 break;
             }
             // Sorted by length: the first that fits is the longest.
@@ -226,14 +251,24 @@ mod tests {
         ] {
             let line = format!("before {text} after");
             let clean = redactor.text(&line);
-            assert!(clean.contains(MASK) && clean.starts_with("before ") && clean.ends_with(" after"), "{text}: {clean}");
-            assert!(!clean.contains("word") && !clean.contains("42\""), "{clean}");
+            assert!(
+                clean.contains(MASK) && clean.starts_with("before ") && clean.ends_with(" after"),
+                "{text}: {clean}"
+            );
+            assert!(
+                !clean.contains("word") && !clean.contains("42\""),
+                "{clean}"
+            );
         }
     }
 
     #[test]
     fn lines_of_a_key_and_the_longest_of_two_secrets() {
-        let redactor = Redactor::new(["-----BEGIN-----\nMIIEowIBAAKCAQ\n-----END-----\n", "abcd", "abcdef"]);
+        let redactor = Redactor::new([
+            "-----BEGIN-----\nMIIEowIBAAKCAQ\n-----END-----\n",
+            "abcd",
+            "abcdef",
+        ]);
         assert_eq!(redactor.text("x MIIEowIBAAKCAQ y"), "x *** y");
         assert_eq!(redactor.text("abcdef abcd abcde"), "*** *** ***e");
     }
@@ -249,7 +284,10 @@ mod tests {
     fn values_are_cleaned_in_keys_and_numbers() {
         let redactor = Redactor::new(["hunter2", "424242"]);
         let value = serde_json::json!({"hunter2": ["a hunter2", 424_242, true, null]});
-        assert_eq!(redactor.value(value), serde_json::json!({"***": ["a ***", "***", true, null]}));
+        assert_eq!(
+            redactor.value(value),
+            serde_json::json!({"***": ["a ***", "***", true, null]})
+        );
     }
 
     proptest! {

@@ -24,7 +24,9 @@ pub struct Secrets {
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secrets").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("Secrets")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -32,7 +34,9 @@ impl std::fmt::Debug for Secrets {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Its variable is not set.
-    #[error("the environment variable `{name}`, which holds a secret, is not set; export it before the run starts")]
+    #[error(
+        "the environment variable `{name}`, which holds a secret, is not set; export it before the run starts"
+    )]
     NotSet {
         /// Name of the variable.
         name: String,
@@ -56,12 +60,18 @@ pub enum SecretError {
 impl Secrets {
     /// Relative paths of files start at `directory`, that of the workflow.
     pub fn new(directory: PathBuf, environment: Environment) -> Self {
-        Self { directory, environment, given: Arc::default() }
+        Self {
+            directory,
+            environment,
+            given: Arc::default(),
+        }
     }
 
     /// The value of the secret in the environment variable of that name.
     pub fn resolve(&self, name: &str) -> Result<SecretString, SecretError> {
-        let value = (self.environment)(name).ok_or_else(|| SecretError::NotSet { name: name.to_owned() })?;
+        let value = (self.environment)(name).ok_or_else(|| SecretError::NotSet {
+            name: name.to_owned(),
+        })?;
         self.give(value, || format!("the environment variable `{name}`"))
     }
 
@@ -71,8 +81,10 @@ impl Secrets {
             SecretRef::Env(name) => self.resolve(&name.value),
             SecretRef::File(path) => {
                 let path = self.directory.join(&path.value);
-                let value = read(&path)
-                    .map_err(|why| SecretError::Unreadable { path: path.display().to_string(), why })?;
+                let value = read(&path).map_err(|why| SecretError::Unreadable {
+                    path: path.display().to_string(),
+                    why,
+                })?;
                 self.give(value, || path.display().to_string())
             }
         }
@@ -84,7 +96,10 @@ impl Secrets {
         }
         let secret = SecretString::from(value);
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        if !given.iter().any(|known| known.expose_secret() == secret.expose_secret()) {
+        if !given
+            .iter()
+            .any(|known| known.expose_secret() == secret.expose_secret())
+        {
             given.push(secret.clone());
         }
         Ok(secret)
@@ -92,7 +107,10 @@ impl Secrets {
 
     /// Keeps a value out of everything that is written from now on, though it was not found by name.
     pub fn remember(&self, secret: SecretString) {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner).push(secret);
+        self.given
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(secret);
     }
 
     /// Takes out every value that was given so far.
@@ -106,9 +124,15 @@ fn read(path: &Path) -> Result<String, String> {
     use std::io::Read as _;
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
-    let read = file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let read = file
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| error.to_string())?;
     if read as u64 > LARGEST {
-        return Err(format!("it is larger than {} KiB, which no secret is", LARGEST / 1024));
+        return Err(format!(
+            "it is larger than {} KiB, which no secret is",
+            LARGEST / 1024
+        ));
     }
     if let Some(stripped) = text.strip_suffix('\n') {
         text = stripped.strip_suffix('\r').unwrap_or(stripped).to_owned();
@@ -142,9 +166,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("token"), "from-file\n").unwrap();
         let secrets = secrets(directory.path());
-        assert_eq!(secrets.resolve("TOKEN").unwrap().expose_secret(), "xoxb-1234");
-        assert_eq!(secrets.resolve_ref(&file("token")).unwrap().expose_secret(), "from-file");
-        assert_eq!(secrets.redactor().text("a from-file b xoxb-1234"), "a *** b ***");
+        assert_eq!(
+            secrets.resolve("TOKEN").unwrap().expose_secret(),
+            "xoxb-1234"
+        );
+        assert_eq!(
+            secrets.resolve_ref(&file("token")).unwrap().expose_secret(),
+            "from-file"
+        );
+        assert_eq!(
+            secrets.redactor().text("a from-file b xoxb-1234"),
+            "a *** b ***"
+        );
         assert!(!format!("{secrets:?}").contains("xoxb"));
     }
 
@@ -152,8 +185,23 @@ mod tests {
     fn what_is_missing_is_said() {
         let secrets = secrets(Path::new("/nowhere"));
         let error = secrets.resolve("NONE").unwrap_err().to_string();
-        assert!(error.contains("`NONE`, which holds a secret, is not set; export it"), "{error}");
-        assert!(secrets.resolve("BLANK").unwrap_err().to_string().contains("`BLANK`, which holds a secret, is empty"));
-        assert!(secrets.resolve_ref(&file("gone")).unwrap_err().to_string().contains("/nowhere/gone"));
+        assert!(
+            error.contains("`NONE`, which holds a secret, is not set; export it"),
+            "{error}"
+        );
+        assert!(
+            secrets
+                .resolve("BLANK")
+                .unwrap_err()
+                .to_string()
+                .contains("`BLANK`, which holds a secret, is empty")
+        );
+        assert!(
+            secrets
+                .resolve_ref(&file("gone"))
+                .unwrap_err()
+                .to_string()
+                .contains("/nowhere/gone")
+        );
     }
 }

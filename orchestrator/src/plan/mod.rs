@@ -1,9 +1,11 @@
 //! From a workflow to a [`Plan`]: semantics, interpolation, graph checks.
 
+pub mod draw;
 mod model;
 mod reference;
 mod script;
 mod shell;
+pub mod short;
 pub mod template;
 
 pub use model::{

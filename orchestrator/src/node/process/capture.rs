@@ -38,26 +38,36 @@ impl Log {
         let file = match path {
             None => None,
             Some(path) => match create(path).await {
-                Ok(file) => Some(Open { file, room: LARGEST_LOG }),
+                Ok(file) => Some(Open {
+                    file,
+                    room: LARGEST_LOG,
+                }),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "the log of a node cannot be written");
                     None
                 }
             },
         };
-        Self { inner: Arc::new(Mutex::new(file)) }
+        Self {
+            inner: Arc::new(Mutex::new(file)),
+        }
     }
 
     /// Appends; it is already redacted.
     pub async fn write(&self, bytes: &[u8]) {
         let mut guard = self.inner.lock().await;
         let Some(open) = guard.as_mut() else { return };
-        let fits = usize::try_from(open.room).unwrap_or(usize::MAX).min(bytes.len());
+        let fits = usize::try_from(open.room)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         let mut result = open.file.write_all(&bytes[..fits]).await;
         open.room -= fits as u64;
         let full = fits < bytes.len();
         if full && result.is_ok() {
-            let note = format!("\n[canary: this log ends here, at {} MiB; the work goes on]\n", LARGEST_LOG / 1024 / 1024);
+            let note = format!(
+                "\n[canary: this log ends here, at {} MiB; the work goes on]\n",
+                LARGEST_LOG / 1024 / 1024
+            );
             result = open.file.write_all(note.as_bytes()).await;
         }
         if result.is_ok() {
@@ -76,7 +86,12 @@ async fn create(path: &Path) -> std::io::Result<File> {
     if let Some(parent) = path.parent() {
         tokio::fs::create_dir_all(parent).await?;
     }
-    tokio::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).await
+    tokio::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .await
 }
 
 /// One stream as it was taken so far.
@@ -118,13 +133,17 @@ impl Captured {
 
     /// Bytes that came.
     pub fn total(&self) -> u64 {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).total
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .total
     }
 }
 
 fn text(bytes: &VecDeque<u8>, from: usize) -> String {
     let bytes: Vec<u8> = bytes.iter().skip(from).copied().collect();
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Reads a stream to its end.
@@ -158,13 +177,22 @@ mod tests {
         let line = "0123456789 hunter2\n";
         let times = usize::try_from(LARGEST_LOG).unwrap() / line.len() * 2;
         let text = line.repeat(times);
-        pump(text.as_bytes(), captured.clone(), log, Redactor::new(["hunter2"])).await;
+        pump(
+            text.as_bytes(),
+            captured.clone(),
+            log,
+            Redactor::new(["hunter2"]),
+        )
+        .await;
         let written = std::fs::read_to_string(&path).unwrap();
         assert!(written.starts_with("0123456789 ***\n0123456789 ***\n"));
         assert!(!written.contains("hunter2"));
         assert!(written.ends_with("this log ends here, at 10 MiB; the work goes on]\n"));
         assert!(written.len() as u64 <= LARGEST_LOG + 100);
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(captured.total(), text.len() as u64);
         assert_eq!(captured.whole(), None);
         assert_eq!(captured.tail().len(), TAIL);
@@ -174,7 +202,13 @@ mod tests {
     async fn the_tail_starts_with_a_whole_character() {
         let captured = Captured::default();
         let text = format!("x{}", "é".repeat(TAIL));
-        pump(text.as_bytes(), captured.clone(), Log::create(None).await, Redactor::default()).await;
+        pump(
+            text.as_bytes(),
+            captured.clone(),
+            Log::create(None).await,
+            Redactor::default(),
+        )
+        .await;
         assert!(captured.tail().chars().all(|c| c == 'é'));
         assert_eq!(captured.whole(), Some(text));
     }

@@ -17,21 +17,35 @@ pub(super) fn program(request: &Request) -> Result<PathBuf, String> {
     let directory = &request.directory;
     match std::fs::metadata(directory) {
         Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(format!("the working directory {} is not a directory", directory.display())),
+        Ok(_) => {
+            return Err(format!(
+                "the working directory {} is not a directory",
+                directory.display()
+            ));
+        }
         Err(error) => {
-            return Err(format!("the working directory {} cannot be used: {error}", directory.display()));
+            return Err(format!(
+                "the working directory {} cannot be used: {error}",
+                directory.display()
+            ));
         }
     }
     let name = request.argv.first().map_or("", String::as_str);
     if name.trim().is_empty() {
-        return Err("the name of the program is empty: an expression in the command has no value".to_owned());
+        return Err(
+            "the name of the program is empty: an expression in the command has no value"
+                .to_owned(),
+        );
     }
     let home = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
     if name.contains('/') {
         let path = home.join(name);
         return match executable(&path) {
             Some(true) => Ok(path),
-            Some(false) => Err(format!("{} is there, but it is not an executable file (`chmod +x`?)", path.display())),
+            Some(false) => Err(format!(
+                "{} is there, but it is not an executable file (`chmod +x`?)",
+                path.display()
+            )),
             None => Err(format!("there is no program {}", path.display())),
         };
     }
@@ -41,7 +55,9 @@ pub(super) fn program(request: &Request) -> Result<PathBuf, String> {
         .rev()
         .find(|(variable, _)| variable == "PATH")
         .map_or(OsStr::new(USUAL), |(_, value)| value.as_os_str());
-    let found = std::env::split_paths(search).map(|folder| home.join(folder).join(name)).find(|path| executable(path) == Some(true));
+    let found = std::env::split_paths(search)
+        .map(|folder| home.join(folder).join(name))
+        .find(|path| executable(path) == Some(true));
     found.ok_or_else(|| {
         format!(
             "program `{name}` was not found in PATH ({}): install it, add its directory to PATH, or write its full path",

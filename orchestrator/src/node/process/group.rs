@@ -28,7 +28,11 @@ struct Stat {
 
 /// Marks a process that is alive or not yet reaped. `None` where the system has no `/proc`.
 pub fn mark(pid: u32) -> Option<ProcessMark> {
-    Some(ProcessMark { pid, start_ticks: stat(pid)?.start_ticks, boot: boot()? })
+    Some(ProcessMark {
+        pid,
+        start_ticks: stat(pid)?.start_ticks,
+        boot: boot()?,
+    })
 }
 
 /// What became of a group that a killed run left behind.
@@ -46,8 +50,12 @@ pub enum Ended {
 /// belongs to somebody else, nothing is touched. Where the leader has gone, the others are known by the run id in
 /// their environment.
 pub async fn end_process(mark: &ProcessMark, run: &str) -> Ended {
-    let Some(group) = Pid::from_raw(i32::try_from(mark.pid).unwrap_or_default()) else { return Ended::Unknown };
-    let Some(boot) = boot() else { return Ended::Unknown };
+    let Some(group) = Pid::from_raw(i32::try_from(mark.pid).unwrap_or_default()) else {
+        return Ended::Unknown;
+    };
+    let Some(boot) = boot() else {
+        return Ended::Unknown;
+    };
     if boot != mark.boot {
         return Ended::Gone;
     }
@@ -64,7 +72,11 @@ pub async fn end_process(mark: &ProcessMark, run: &str) -> Ended {
     if !same {
         return Ended::Gone;
     }
-    if end(group, Duration::ZERO).await { Ended::Killed } else { Ended::Unknown }
+    if end(group, Duration::ZERO).await {
+        Ended::Killed
+    } else {
+        Ended::Unknown
+    }
 }
 
 /// Ends a group: leaves it `first` to end by itself, then SIGTERM, [`GRACE`], SIGKILL. True when nothing of it lives.
@@ -120,7 +132,9 @@ fn lives(group: Pid) -> bool {
 
 /// Members of a group that are not zombies.
 fn members(group: u32) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| stat(*pid).is_some_and(|stat| stat.group == group && !stat.zombie))
@@ -129,8 +143,11 @@ fn members(group: u32) -> Vec<u32> {
 
 fn belongs(pid: u32, run: &str) -> bool {
     let wanted = format!("CANARY_RUN_ID={run}");
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == wanted.as_bytes())
+    })
 }
 
 fn boot() -> Option<String> {
@@ -160,7 +177,14 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let text = "7 (a) b (c)) Z 1 42 42 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 987654 0 0 18446744073709551615";
-        assert_eq!(parse_stat(text), Some(Stat { zombie: true, group: 42, start_ticks: 987_654 }));
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat {
+                zombie: true,
+                group: 42,
+                start_ticks: 987_654
+            })
+        );
         assert_eq!(parse_stat("7 (a) S 1"), None);
     }
 

@@ -40,10 +40,12 @@ pub use words::Exit;
 const SHELL: &str = "/bin/sh";
 
 /// Waits for the word, then becomes the command with nothing on stdin.
-const GATE: &str = r#"IFS= read -r word || exit 125; [ "$word" = go ] || exit 125; exec "$@" </dev/null"#;
+const GATE: &str =
+    r#"IFS= read -r word || exit 125; [ "$word" = go ] || exit 125; exec "$@" </dev/null"#;
 
 /// The same for a command that reads what follows the word.
-const GATE_INPUT: &str = r#"IFS= read -r word || exit 125; [ "$word" = go ] || exit 125; exec "$@""#;
+const GATE_INPUT: &str =
+    r#"IFS= read -r word || exit 125; [ "$word" = go ] || exit 125; exec "$@""#;
 
 /// How long what a command left in the background may take to end by itself.
 const LINGER: Duration = Duration::from_millis(500);
@@ -110,17 +112,30 @@ pub async fn run<F: Future<Output = ()>>(
     let children = signal(SignalKind::child()).ok();
     let mut child = spawn(&request, &program)?;
     let id = child.id().ok_or("the process ended before it began")?;
-    let pid = i32::try_from(id).ok().and_then(Pid::from_raw).ok_or("the system gave a process id that is none")?;
+    let pid = i32::try_from(id)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or("the system gave a process id that is none")?;
     let mut group = Group { id: Some(pid) };
 
     let log = capture::Log::create(request.log.as_deref()).await;
     let (stdout, stderr) = (Captured::default(), Captured::default());
     let mut pumps: Vec<JoinHandle<()>> = Vec::new();
     if let Some(pipe) = child.stdout.take() {
-        pumps.push(tokio::spawn(capture::pump(pipe, stdout.clone(), log.clone(), request.redactor.clone())));
+        pumps.push(tokio::spawn(capture::pump(
+            pipe,
+            stdout.clone(),
+            log.clone(),
+            request.redactor.clone(),
+        )));
     }
     if let Some(pipe) = child.stderr.take() {
-        pumps.push(tokio::spawn(capture::pump(pipe, stderr.clone(), log, request.redactor.clone())));
+        pumps.push(tokio::spawn(capture::pump(
+            pipe,
+            stderr.clone(),
+            log,
+            request.redactor.clone(),
+        )));
     }
 
     started(group::mark(id)).await;
@@ -148,13 +163,22 @@ pub async fn run<F: Future<Output = ()>>(
             () = ended(&mut child, pid, children) => Stop::Ended,
         }
     };
-    let first = if matches!(why, Stop::Ended) { LINGER } else { Duration::ZERO };
+    let first = if matches!(why, Stop::Ended) {
+        LINGER
+    } else {
+        Duration::ZERO
+    };
     let all_gone = group::end(pid, first).await;
     let status = if all_gone || matches!(why, Stop::Ended) {
         group.id = None;
-        child.wait().await.map_err(|error| format!("cannot wait for the process: {error}"))?
+        child
+            .wait()
+            .await
+            .map_err(|error| format!("cannot wait for the process: {error}"))?
     } else {
-        return Err(format!("process group {id} does not end, not even on SIGKILL: look at it with `ps -g {id}`"));
+        return Err(format!(
+            "process group {id} does not end, not even on SIGKILL: look at it with `ps -g {id}`"
+        ));
     };
     if let Some(feeding) = feeding {
         feeding.abort();
@@ -163,7 +187,10 @@ pub async fn run<F: Future<Output = ()>>(
     for pump in &mut pumps {
         if timeout(DRAIN, &mut *pump).await.is_err() {
             pump.abort();
-            note = Some("a process that left the group still holds the output; what it says is not kept".to_owned());
+            note = Some(
+                "a process that left the group still holds the output; what it says is not kept"
+                    .to_owned(),
+            );
         }
     }
     let exit = match why {
@@ -171,7 +198,12 @@ pub async fn run<F: Future<Output = ()>>(
         Stop::TimedOut => Exit::TimedOut(request.timeout.unwrap_or_default()),
         Stop::Ended => exit_of(status),
     };
-    Ok(Finished { exit, stdout, stderr, note })
+    Ok(Finished {
+        exit,
+        stdout,
+        stderr,
+        note,
+    })
 }
 
 /// Why the wait was over.
@@ -185,12 +217,21 @@ fn spawn(request: &Request, program: &std::path::Path) -> Result<Child, String> 
     let mut command = Command::new(SHELL);
     command
         .arg("-c")
-        .arg(if request.input.is_some() { GATE_INPUT } else { GATE })
+        .arg(if request.input.is_some() {
+            GATE_INPUT
+        } else {
+            GATE
+        })
         .arg("canary-gate")
         .arg(program)
         .args(request.argv.iter().skip(1))
         .env_clear()
-        .envs(request.environment.iter().map(|(name, value)| (name, value)))
+        .envs(
+            request
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
         .current_dir(&request.directory)
         .process_group(0)
         .stdin(Stdio::piped())

@@ -23,10 +23,15 @@ fn shell(script: &str) -> Request {
 }
 
 async fn finish(request: Request) -> Finished {
-    run(request, |_| async {}, &CancellationToken::new()).await.unwrap()
+    run(request, |_| async {}, &CancellationToken::new())
+        .await
+        .unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests of real processes look at the real clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests of real processes look at the real clock"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -51,25 +56,53 @@ fn alive(pid: &str) -> bool {
 async fn codes_signals_streams_and_an_empty_stdin() {
     let finished = finish(shell("echo out; echo err >&2; cat; exit 3")).await;
     assert_eq!(finished.exit, Exit::Code(3));
-    assert_eq!((finished.stdout.tail().as_str(), finished.stderr.tail().as_str()), ("out\n", "err\n"));
+    assert_eq!(
+        (
+            finished.stdout.tail().as_str(),
+            finished.stderr.tail().as_str()
+        ),
+        ("out\n", "err\n")
+    );
     assert_eq!(finish(shell("kill -9 $$")).await.exit, Exit::Signal(9));
 }
 
 #[tokio::test]
 async fn every_argument_arrives_as_one_and_as_it_is() {
-    let hostile = ["a b", "$(touch /tmp/never)", "`id`", "'; rm -rf / #", "\"", "*", "-n", "", "é\n$HOME", "\\"];
+    let hostile = [
+        "a b",
+        "$(touch /tmp/never)",
+        "`id`",
+        "'; rm -rf / #",
+        "\"",
+        "*",
+        "-n",
+        "",
+        "é\n$HOME",
+        "\\",
+    ];
     let mut argv = vec!["/bin/sh", "-c", "printf '<%s>' \"$@\"", "x"];
     argv.extend(hostile);
-    let expected: String = hostile.iter().map(|argument| format!("<{argument}>")).collect();
+    let expected: String = hostile
+        .iter()
+        .map(|argument| format!("<{argument}>"))
+        .collect();
     assert_eq!(finish(request(&argv)).await.stdout.tail(), expected);
 }
 
 #[tokio::test]
 async fn input_is_read_to_its_end() {
     let text = "line\n".repeat(50_000);
-    let finished = finish(Request { input: Some(text.clone().into_bytes()), ..request(&["cat"]) }).await;
+    let finished = finish(Request {
+        input: Some(text.clone().into_bytes()),
+        ..request(&["cat"])
+    })
+    .await;
     assert_eq!(finished.stdout.whole(), Some(text));
-    let deaf = finish(Request { input: Some(vec![b'x'; 1_000_000]), ..request(&["true"]) }).await;
+    let deaf = finish(Request {
+        input: Some(vec![b'x'; 1_000_000]),
+        ..request(&["true"])
+    })
+    .await;
     assert_eq!(deaf.exit, Exit::Code(0));
 }
 
@@ -87,8 +120,13 @@ async fn nothing_runs_before_the_mark_is_kept() {
             assert!(!proof.exists());
         }
     };
-    let finished =
-        run(shell(&format!("touch {}; echo $$", proof.display())), started, &CancellationToken::new()).await.unwrap();
+    let finished = run(
+        shell(&format!("touch {}; echo $$", proof.display())),
+        started,
+        &CancellationToken::new(),
+    )
+    .await
+    .unwrap();
     assert!(proof.exists());
     let mark = seen.lock().unwrap().clone().unwrap();
     assert_eq!(finished.stdout.tail().trim(), mark.pid.to_string());
@@ -100,7 +138,13 @@ async fn cancelled_at_the_gate_never_runs() {
     let proof = directory.path().join("ran");
     let cancel = CancellationToken::new();
     let started = |_| async { cancel.cancel() };
-    let finished = run(shell(&format!("touch {}", proof.display())), started, &cancel).await.unwrap();
+    let finished = run(
+        shell(&format!("touch {}", proof.display())),
+        started,
+        &cancel,
+    )
+    .await
+    .unwrap();
     assert_eq!(finished.exit, Exit::Cancelled);
     assert!(!proof.exists());
 }
@@ -121,7 +165,10 @@ async fn end_of_the_pipe_means_never() {
 async fn dropped_half_way_ends_the_group() {
     let directory = tempfile::tempdir().unwrap();
     let pids = directory.path().join("pids");
-    let script = format!("sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait", pids.display());
+    let script = format!(
+        "sleep 600 & echo $! >> {0}; echo $$ >> {0}; wait",
+        pids.display()
+    );
     let task = tokio::spawn(async move { finish(shell(&script)).await });
     let pids = lines(&pids, 2).await;
     task.abort();
@@ -143,10 +190,17 @@ async fn a_timeout_ends_grandchildren_that_ignore_sigterm() {
     );
     let start = now();
     let limit = Duration::from_millis(500);
-    let finished = finish(Request { timeout: Some(limit), ..shell(&script) }).await;
+    let finished = finish(Request {
+        timeout: Some(limit),
+        ..shell(&script)
+    })
+    .await;
     assert_eq!(finished.exit, Exit::TimedOut(limit));
     let took = start.elapsed();
-    assert!(took >= GRACE && took < GRACE + Duration::from_secs(4), "{took:?}");
+    assert!(
+        took >= GRACE && took < GRACE + Duration::from_secs(4),
+        "{took:?}"
+    );
     for pid in lines(&pids, 2).await {
         assert!(!alive(&pid), "{pid} lives");
     }
@@ -156,7 +210,10 @@ async fn a_timeout_ends_grandchildren_that_ignore_sigterm() {
 async fn cancel_lets_a_process_clean_up() {
     let directory = tempfile::tempdir().unwrap();
     let ready = directory.path().join("ready");
-    let script = format!("trap 'echo cleaned; exit 0' TERM; echo > {}; while :; do sleep 0.01; done", ready.display());
+    let script = format!(
+        "trap 'echo cleaned; exit 0' TERM; echo > {}; while :; do sleep 0.01; done",
+        ready.display()
+    );
     let cancel = CancellationToken::new();
     let canceller = cancel.clone();
     let when_ready = async {
@@ -192,7 +249,10 @@ async fn what_is_missing_is_said() {
     let mut elsewhere = request(&["true"]);
     elsewhere.directory = "/nowhere".into();
     for (request, expected) in [
-        (request(&["kubeconform-not-here", "-x"]), "program `kubeconform-not-here` was not found in PATH (/usr/local/bin:/usr/bin:/bin): install it"),
+        (
+            request(&["kubeconform-not-here", "-x"]),
+            "program `kubeconform-not-here` was not found in PATH (/usr/local/bin:/usr/bin:/bin): install it",
+        ),
         (request(&["./not-here"]), "there is no program"),
         (request(&["/etc/passwd"]), "not an executable file"),
         (request(&[" "]), "the name of the program is empty"),
@@ -200,7 +260,9 @@ async fn what_is_missing_is_said() {
         (request(&["true", &"x".repeat(200_000)]), "too large"),
         (elsewhere, "the working directory /nowhere cannot be used"),
     ] {
-        let error = run(request, |_| async {}, &CancellationToken::new()).await.unwrap_err();
+        let error = run(request, |_| async {}, &CancellationToken::new())
+            .await
+            .unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -210,15 +272,30 @@ async fn a_group_of_a_killed_run_is_ended_only_if_it_is_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let pids = directory.path().join("pids");
     // The leader ends at once and leaves one behind, as after a crash of canary: nobody waits for it.
-    let mut leftover = shell(&format!("sleep 600 & echo $! > {}; exec sleep 600", pids.display()));
+    let mut leftover = shell(&format!(
+        "sleep 600 & echo $! > {}; exec sleep 600",
+        pids.display()
+    ));
     leftover.timeout = None;
     let mut child = spawn(&leftover, std::path::Path::new("/bin/sh")).unwrap();
     let mark = group::mark(child.id().unwrap()).unwrap();
-    child.stdin.take().unwrap().write_all(b"go\n").await.unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"go\n")
+        .await
+        .unwrap();
     let left = lines(&pids, 1).await.remove(0);
 
-    let reused = ProcessMark { start_ticks: mark.start_ticks + 1, ..mark.clone() };
-    let rebooted = ProcessMark { boot: "another".to_owned(), ..mark.clone() };
+    let reused = ProcessMark {
+        start_ticks: mark.start_ticks + 1,
+        ..mark.clone()
+    };
+    let rebooted = ProcessMark {
+        boot: "another".to_owned(),
+        ..mark.clone()
+    };
     assert_eq!(end_process(&reused, "test-run").await, Ended::Gone);
     assert_eq!(end_process(&rebooted, "test-run").await, Ended::Gone);
     assert!(alive(&left));

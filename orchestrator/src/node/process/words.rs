@@ -96,11 +96,31 @@ mod tests {
         for (exit, words, status) in [
             (Exit::Code(0), "exited with 0", NodeStatus::Completed),
             (Exit::Code(2), "exited with 2", NodeStatus::Failed),
-            (Exit::Code(127), "exited with 127 (a command was not found)", NodeStatus::Failed),
-            (Exit::Signal(9), "was ended by signal 9 (SIGKILL: out of memory, or somebody ended it)", NodeStatus::Failed),
-            (Exit::Signal(40), "was ended by signal 40", NodeStatus::Failed),
-            (Exit::TimedOut(Duration::from_secs(300)), "took longer than 5 min and was ended", NodeStatus::TimedOut),
-            (Exit::TimedOut(Duration::from_millis(90)), "took longer than 90 ms and was ended", NodeStatus::TimedOut),
+            (
+                Exit::Code(127),
+                "exited with 127 (a command was not found)",
+                NodeStatus::Failed,
+            ),
+            (
+                Exit::Signal(9),
+                "was ended by signal 9 (SIGKILL: out of memory, or somebody ended it)",
+                NodeStatus::Failed,
+            ),
+            (
+                Exit::Signal(40),
+                "was ended by signal 40",
+                NodeStatus::Failed,
+            ),
+            (
+                Exit::TimedOut(Duration::from_secs(300)),
+                "took longer than 5 min and was ended",
+                NodeStatus::TimedOut,
+            ),
+            (
+                Exit::TimedOut(Duration::from_millis(90)),
+                "took longer than 90 ms and was ended",
+                NodeStatus::TimedOut,
+            ),
             (Exit::Cancelled, "was cancelled", NodeStatus::Cancelled),
         ] {
             assert_eq!((exit.words().as_str(), exit.status(&[])), (words, status));
