@@ -141,18 +141,27 @@ impl FromStr for Unit {
     }
 }
 
+/// Among so many a suggestion is looked for.
+const MOST_CANDIDATES: usize = 2_000;
+
 /// The candidate that `text` most likely stands for, if one is near enough.
 pub(crate) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
     let text: String = text.chars().take(64).collect();
+    let length = text.chars().count();
     candidates
-        .filter(|candidate| !candidate.is_empty())
-        .map(|candidate| (strsim::damerau_levenshtein(&text, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            let longer = candidate.chars().count().max(text.chars().count());
-            *distance <= 3 && distance * 2 < longer.max(3)
+        .take(MOST_CANDIDATES)
+        .map(|candidate| (candidate.chars().take(68).count(), candidate))
+        .filter(|(size, _)| *size > 0 && size.abs_diff(length) <= 3)
+        .map(|(size, candidate)| {
+            (
+                strsim::damerau_levenshtein(&text, candidate),
+                size,
+                candidate,
+            )
         })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.to_owned())
+        .filter(|(distance, size, _)| *distance <= 3 && distance * 2 < length.max(*size).max(3))
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(.., candidate)| candidate.to_owned())
 }
 
 impl Unit {

@@ -32,6 +32,7 @@ pub(super) fn check(
         warnings: Vec::new(),
         bound: Vec::new(),
         bounds: BTreeMap::new(),
+        names: Vec::new(),
     };
     let found = checker.node(root);
     if !found.overlaps(&Type::Bool) {
@@ -112,6 +113,9 @@ pub(super) fn references(root: &Node) -> Vec<Path> {
     found
 }
 
+/// At most so many errors of one condition are told.
+const MAX_ERRORS: usize = 20;
+
 struct Checker<'c> {
     source: &'c str,
     syntax: Syntax,
@@ -121,6 +125,8 @@ struct Checker<'c> {
     bound: Vec<(String, Type)>,
     /// Comparisons of a value with a constant, by their place.
     bounds: BTreeMap<(usize, usize), Bound>,
+    /// All root names, once they were asked for.
+    names: Vec<String>,
 }
 
 impl Checker<'_> {
@@ -128,7 +134,15 @@ impl Checker<'_> {
         self.source.get(node.span.clone()).unwrap_or("").to_owned()
     }
 
+    /// More errors than these help nobody, and looking for suggestions takes time.
+    fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_ERRORS
+    }
+
     fn error(&mut self, span: &Span, message: String, hint: String) {
+        if self.is_full() {
+            return;
+        }
         self.errors.push(ConditionError {
             span: span.clone(),
             message,
@@ -242,7 +256,13 @@ impl Checker<'_> {
         if let Some(found) = self.scope.type_of(name) {
             return (name.to_owned(), found);
         }
-        let names = self.scope.names();
+        if self.is_full() {
+            return (name.to_owned(), Type::Any);
+        }
+        if self.names.is_empty() {
+            self.names = self.scope.names();
+        }
+        let names = &self.names;
         if let Some(known) = alias(name, names.iter().map(String::as_str))
             && let Some(found) = self.scope.type_of(&known)
         {

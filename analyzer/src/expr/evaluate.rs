@@ -139,7 +139,7 @@ impl<'e> Evaluator<'e> {
     pub(super) fn value(&mut self, node: &Node) -> Evaluated<Value> {
         self.spend(1, &node.span)?;
         match &node.kind {
-            Kind::Literal(value) => Ok(value.clone()),
+            Kind::Literal(value) => self.literal(node, value),
             Kind::Name(name) => self.root(node, name),
             Kind::Variable(name) => self.bound(node, name),
             Kind::Member { target, name } => self.member(node, target, name),
@@ -177,6 +177,11 @@ impl<'e> Evaluator<'e> {
             Kind::List(items) => self.list(items),
             Kind::Map(entries) => self.map(entries),
         }
+    }
+
+    fn literal(&mut self, node: &Node, value: &Value) -> Evaluated<Value> {
+        self.spend(value.weight() - 1, &node.span)?;
+        Ok(value.clone())
     }
 
     fn root(&mut self, node: &Node, name: &str) -> Evaluated<Value> {

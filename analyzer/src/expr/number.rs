@@ -83,12 +83,9 @@ fn bare(bare: Operand, other: Operand) -> Result<(f64, f64), Misfit> {
 }
 
 /// The result of an arithmetic operator, with its unit.
-pub(super) fn arithmetic(
-    op: Op,
-    left: (f64, Unit),
-    right: (f64, Unit),
-) -> Result<(f64, Unit), Misfit> {
-    let ((a, left_unit), (b, right_unit)) = (left, right);
+pub(super) fn arithmetic(op: Op, left: Operand, right: Operand) -> Result<(f64, Unit), Misfit> {
+    let (a, left_unit) = (left.value, left.unit);
+    let (b, right_unit) = (right.value, right.unit);
     let (from, by) = (left_unit.dimension(), right_unit.dimension());
     match op {
         Op::Add | Op::Subtract => {
@@ -102,27 +99,64 @@ pub(super) fn arithmetic(
             }
         }
         Op::Multiply => Ok(match (from, by) {
+            (Dimension::Plain, _) => (
+                a * b,
+                if converts(left, by) {
+                    Unit::None
+                } else {
+                    right_unit
+                },
+            ),
+            (_, Dimension::Plain) => (
+                a * b,
+                if converts(right, from) {
+                    Unit::None
+                } else {
+                    left_unit
+                },
+            ),
             (_, Dimension::Ratio) => (a * right_unit.to_base(b), left_unit),
             (Dimension::Ratio, _) => (left_unit.to_base(a) * b, right_unit),
-            (_, Dimension::Plain | Dimension::Count) => (a * b, left_unit),
-            (Dimension::Plain | Dimension::Count, _) => (a * b, right_unit),
+            (_, Dimension::Count) => (a * b, left_unit),
+            (Dimension::Count, _) => (a * b, right_unit),
             (Dimension::Time, Dimension::Rate) | (Dimension::Rate, Dimension::Time) => {
                 (left_unit.to_base(a) * right_unit.to_base(b), Unit::Count)
             }
             _ => (left_unit.to_base(a) * right_unit.to_base(b), Unit::None),
         }),
         Op::Divide => Ok(match (from, by) {
-            (a_kind, b_kind) if a_kind == b_kind => {
-                (left_unit.to_base(a) / right_unit.to_base(b), Unit::None)
-            }
+            (_, Dimension::Plain) => (
+                a / b,
+                if converts(right, from) {
+                    Unit::None
+                } else {
+                    left_unit
+                },
+            ),
+            (from, by) if from == by => (left_unit.to_base(a) / right_unit.to_base(b), Unit::None),
             (_, Dimension::Ratio) => (a / right_unit.to_base(b), left_unit),
-            (_, Dimension::Plain | Dimension::Count) => (a / b, left_unit),
+            (_, Dimension::Count) => (a / b, left_unit),
             (Dimension::Count, Dimension::Time) => (a / right_unit.to_base(b), Unit::PerSecond),
             _ => (left_unit.to_base(a) / right_unit.to_base(b), Unit::None),
         }),
         Op::Power => Ok((a.powf(b), Unit::None)),
         _ => Ok((a % b, left_unit)),
     }
+}
+
+/// Whether a written number is one that people convert units with by hand: `error_rate * 100 < 5`,
+/// `p99_seconds * 1000 < 500`, `memory / 1024 / 1024 < 512`. The result is a plain number then, as they mean it.
+fn converts(factor: Operand, dimension: Dimension) -> bool {
+    let factors: &[f64] = match dimension {
+        Dimension::Ratio => &[100.0],
+        Dimension::Time => &[60.0, 1e3, 3600.0, 1e6, 1e9],
+        Dimension::Data => &[1e3, 1024.0, 1e6, 1_048_576.0, 1e9, 1_073_741_824.0],
+        Dimension::Plain | Dimension::Count | Dimension::Rate => &[],
+    };
+    factor.constant
+        && factors
+            .iter()
+            .any(|known| (known - factor.value).abs() < f64::EPSILON)
 }
 
 #[cfg(test)]
@@ -244,8 +278,43 @@ mod tests {
                 (0.019_999_999_999_999_997, Ratio),
             ),
         ] {
+            let (left, right) = (written(left.0, left.1), measured(right.0, right.1));
             assert_eq!(arithmetic(op, left, right), Ok(expected), "{op}");
         }
-        assert!(arithmetic(Op::Add, (1.0, Seconds), (1.0, Ratio)).is_err());
+        assert!(arithmetic(Op::Add, measured(1.0, Seconds), measured(1.0, Ratio)).is_err());
+        for (op, left, right, expected) in [
+            (
+                Op::Multiply,
+                measured(0.5, Seconds),
+                written(1000.0, None),
+                (500.0, None),
+            ),
+            (
+                Op::Multiply,
+                written(100.0, None),
+                measured(0.5, Ratio),
+                (50.0, None),
+            ),
+            (
+                Op::Divide,
+                measured(500.0, Milliseconds),
+                written(1000.0, None),
+                (0.5, None),
+            ),
+            (
+                Op::Multiply,
+                measured(0.5, Seconds),
+                measured(1000.0, None),
+                (500.0, Seconds),
+            ),
+            (
+                Op::Multiply,
+                measured(3.0, Percent),
+                written(1.5, None),
+                (4.5, Percent),
+            ),
+        ] {
+            assert_eq!(arithmetic(op, left, right), Ok(expected), "{op} {right:?}");
+        }
     }
 }

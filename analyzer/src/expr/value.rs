@@ -68,38 +68,42 @@ impl Value {
         }
     }
 
-    /// For messages, short: long text, lists and maps are cut.
+    /// For messages, short: long text, long and deep lists and maps are cut.
     #[must_use]
     pub fn human(&self, digits: usize) -> String {
+        self.shown(digits, 2)
+    }
+
+    fn shown(&self, digits: usize, levels: u8) -> String {
+        let more = |length: usize| if length > 5 { ", ..." } else { "" };
         match self {
             Self::Null => "nothing".to_owned(),
             Self::Bool(value) => value.to_string(),
             Self::Int(value) => value.to_string(),
             Self::Float(value, unit) => Quantity::new(*value, *unit).human(digits),
-            Self::Text(text) if text.chars().count() > 60 => {
-                format!(
-                    "\"{}...\"",
-                    text.chars().take(57).collect::<String>().escape_debug()
-                )
-            }
-            Self::Text(text) => format!("\"{}\"", text.escape_debug()),
+            Self::Text(text) => format!("\"{}\"", cut(text).escape_debug()),
+            Self::List(items) if levels == 0 && !items.is_empty() => "[...]".to_owned(),
+            Self::Map(entries) if levels == 0 && !entries.is_empty() => "{...}".to_owned(),
             Self::List(items) => {
-                let more = if items.len() > 5 { ", ..." } else { "" };
                 let shown: Vec<_> = items
                     .iter()
                     .take(5)
-                    .map(|item| item.human(digits))
+                    .map(|item| item.shown(digits, levels.saturating_sub(1)))
                     .collect();
-                format!("[{}{more}]", shown.join(", "))
+                format!("[{}{}]", shown.join(", "), more(items.len()))
             }
             Self::Map(entries) => {
-                let more = if entries.len() > 5 { ", ..." } else { "" };
-                let shown: Vec<_> = entries
-                    .iter()
-                    .take(5)
-                    .map(|(k, v)| format!("{k}: {}", v.human(digits)))
+                let shown = entries.iter().take(5);
+                let shown: Vec<_> = shown
+                    .map(|(name, value)| {
+                        format!(
+                            "{}: {}",
+                            cut(name),
+                            value.shown(digits, levels.saturating_sub(1))
+                        )
+                    })
                     .collect();
-                format!("{{{}{more}}}", shown.join(", "))
+                format!("{{{}{}}}", shown.join(", "), more(entries.len()))
             }
         }
     }
@@ -113,13 +117,26 @@ impl Value {
     }
 }
 
+/// At most 60 letters.
+fn cut(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or("")).into(),
+        None => text.into(),
+    }
+}
+
 /// The one of `names` that reads like `name` when its `-` are written `_`.
 pub(super) fn alias<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     if !name.contains('_') {
         return None;
     }
-    let mut found =
-        names.filter(|candidate| candidate.contains('-') && candidate.replace('-', "_") == name);
+    let reads_alike = |candidate: &&str| {
+        let letters = candidate
+            .bytes()
+            .map(|letter| if letter == b'-' { b'_' } else { letter });
+        candidate.len() == name.len() && letters.eq(name.bytes())
+    };
+    let mut found = names.filter(reads_alike);
     let first = found.next()?;
     found.next().is_none().then(|| first.to_owned())
 }

@@ -86,7 +86,12 @@ impl Checker<'_> {
         let (Some(a), Some(b)) = (a, b) else {
             return Type::Number(None);
         };
-        match number::arithmetic(op, (1.0, *a), (1.0, *b)) {
+        let operand = |node: &Node, unit: Unit| Operand {
+            value: self.constant_number(node).unwrap_or(1.0),
+            unit,
+            constant: node.is_constant(),
+        };
+        match number::arithmetic(op, operand(left.0, *a), operand(right.0, *b)) {
             Ok((_, unit)) => Type::Number(Some(unit)),
             Err(misfit) => {
                 self.misfit(span, misfit, left.0, right.0);

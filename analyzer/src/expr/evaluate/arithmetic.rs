@@ -1,10 +1,11 @@
 //! Arithmetic, of whole numbers and of quantities.
 
 use super::super::bounds::MAX_TEXT;
-use super::super::number;
+use super::super::number::{self, Operand};
 use super::super::tree::{Node, Op};
 use super::super::value::Value;
 use super::{Evaluated, Evaluator, Mode};
+use crate::unit::Quantity;
 
 impl Evaluator<'_> {
     pub(in crate::expr) fn arithmetic(
@@ -56,7 +57,12 @@ impl Evaluator<'_> {
             );
             return Self::wrong(&node.span, message);
         };
-        match number::arithmetic(op, (x.value, x.unit), (y.value, y.unit)) {
+        let operand = |node: &Node, quantity: Quantity| Operand {
+            value: quantity.value,
+            unit: quantity.unit,
+            constant: node.is_constant(),
+        };
+        match number::arithmetic(op, operand(left, x), operand(right, y)) {
             Ok((value, unit)) => Ok(Value::Float(value, unit)),
             Err(misfit) => {
                 let (message, hint) = misfit.explain(&self.describe(left), &self.describe(right));

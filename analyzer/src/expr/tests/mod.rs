@@ -171,6 +171,12 @@ fn cel_conditions() {
         ("!flag", false),
         ("50% == 50 && 5 % 2 == 1 && 5%2 == 1", true),
         ("1h30m == 90m", true),
+        ("p99_seconds * 1000 < 513 && error_rate * 100 < 4", true),
+        (
+            "memory / 1024 / 1024 <= 10.0 && p99_latency / 1000 > 0.5",
+            true,
+        ),
+        ("error_rate * 2 > 6%", true),
     ] {
         assert_eq!(
             compile(source, Syntax::Cel).evaluate(&values()),
