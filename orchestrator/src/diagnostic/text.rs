@@ -208,9 +208,9 @@ pub fn quote(text: &str) -> String {
             break;
         }
         if c.is_control() {
-            out.extend(c.escape_default())
+            out.extend(c.escape_default());
         } else {
-            out.push(c)
+            out.push(c);
         }
     }
     out.push('`');

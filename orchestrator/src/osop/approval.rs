@@ -1,7 +1,8 @@
 //! Approvals: every form that files use comes out as one.
 
+use super::cast::wrong_type;
 use super::model::ApprovalGate;
-use super::reader::{Reader, wrong_type};
+use super::reader::Reader;
 use super::tree::{Data, Map};
 use crate::diagnostic::{Diagnostics, Span, Spanned, codes};
 

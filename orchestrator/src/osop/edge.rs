@@ -1,7 +1,8 @@
 //! Edges.
 
+use super::cast::wrong_type;
 use super::model::{Case, Edge, EdgeMode, Join, JoinMode, Text};
-use super::reader::{Reader, wrong_type};
+use super::reader::Reader;
 use super::tree::{Map, Value};
 use super::word::Word;
 use crate::diagnostic::{Diagnostics, Spanned, codes, did_you_mean, quote};
@@ -53,7 +54,9 @@ pub(crate) fn read_edge(item: &Value, d: &mut Diagnostics) -> Option<Edge> {
         join,
         optional: reader.bool("x-optional", d),
         max_iterations: reader.count("x-max-iterations", 1, 10_000, d),
-        mode: written_mode?.unwrap_or(Spanned::new(EdgeMode::Sequential, reader.span)),
+        mode: written_mode
+            .ok()?
+            .unwrap_or(Spanned::new(EdgeMode::Sequential, reader.span)),
         from: from?,
         to: to?,
         when,
@@ -67,17 +70,22 @@ pub(crate) fn read_edge(item: &Value, d: &mut Diagnostics) -> Option<Edge> {
     Some(Edge { extensions, ..edge })
 }
 
-/// `None`: there is one, and it was refused.
-fn read_mode(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Option<Spanned<EdgeMode>>> {
+/// A mode that was reported.
+struct Refused;
+
+fn read_mode(
+    reader: &mut Reader<'_>,
+    d: &mut Diagnostics,
+) -> Result<Option<Spanned<EdgeMode>>, Refused> {
     let Some(value) = reader.value("mode") else {
-        return Some(None);
+        return Ok(None);
     };
     let Some(word) = value.as_text() else {
         wrong_type(&reader.path("mode"), "a text", value, d);
-        return None;
+        return Err(Refused);
     };
     if let Some(mode) = EdgeMode::from_word(word) {
-        return Some(Some(Spanned::new(mode, value.span)));
+        return Ok(Some(Spanned::new(mode, value.span)));
     }
     if let Some((_, instead)) = DRAFT_MODES.iter().find(|(draft, _)| *draft == word) {
         d.error(
@@ -86,7 +94,7 @@ fn read_mode(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Option<Span
             format!("edge mode {} exists only in drafts of OSOP", quote(word)),
         )
         .help(*instead);
-        return None;
+        return Err(Refused);
     }
     let known: Vec<&str> = EdgeMode::ALL.iter().map(|mode| mode.as_str()).collect();
     d.error(
@@ -99,7 +107,7 @@ fn read_mode(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Option<Span
         ),
     )
     .help_opt(did_you_mean(word, known));
-    None
+    Err(Refused)
 }
 
 /// `when`, or its alias `condition`. A boolean is a condition, too.

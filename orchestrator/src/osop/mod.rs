@@ -4,6 +4,8 @@
 //! (conditions, joins, cycles) is decided where a plan is made from it.
 
 mod approval;
+mod build;
+mod cast;
 mod descriptive;
 mod edge;
 mod known_runtime;
@@ -13,6 +15,7 @@ mod node;
 mod reader;
 pub mod runtime;
 mod scalar;
+mod scan_error;
 pub mod settings;
 pub mod tree;
 pub mod word;
@@ -38,4 +41,18 @@ pub fn parse(file: SourceFile) -> (Option<Workflow>, Diagnostics) {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "texts of tests are made once"
+)]
 mod tests;
+#[cfg(test)]
+#[expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "texts of tests are made once"
+)]
+mod tests_hostile;
+#[cfg(test)]
+mod tests_properties;

@@ -1,9 +1,10 @@
 //! Nodes.
 
+use super::cast::{as_text, wrong_type};
 use super::model::{
     Backoff, Explain, Idempotency, Node, NodeSecurity, NodeType, Port, RetryPolicy, Text,
 };
-use super::reader::{Reader, as_text, wrong_type};
+use super::reader::Reader;
 use super::runtime::Runtime;
 use super::tree::{Data, Map};
 use super::{approval, known_runtime};

@@ -124,7 +124,8 @@ mod tests {
             match (resolve(text), expected) {
                 (Data::Number(number), Some(value)) => {
                     assert!(
-                        (number.value - value).abs() < 1e-9 || number.value == value,
+                        (number.value - value).abs() < 1e-9
+                            || number.value.total_cmp(&value).is_eq(),
                         "{text}"
                     );
                     assert_eq!(number.raw, text);

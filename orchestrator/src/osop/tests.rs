@@ -1,5 +1,6 @@
-use std::time::Duration;
+use std::fmt::Write as _;
 
+use super::model::{EdgeMode, JoinMode};
 use super::*;
 use crate::diagnostic::{HumanOptions, to_human, to_lines};
 
@@ -48,44 +49,9 @@ fn bad_input_is_explained() {
     insta::assert_snapshot!(all);
 }
 
-/// Time that this thread has had on a processor: unlike the time of day it does not depend on what else the machine does.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    Duration::from_nanos(
-        stat.split(' ')
-            .next()
-            .expect("a number")
-            .parse()
-            .expect("a number"),
-    )
-}
+pub(super) const HEAD: &str = "osop_version: '1.0'\nid: w\nname: W\n";
 
-fn timed(file: SourceFile) -> (Diagnostics, Duration) {
-    let start = processor_time();
-    let (_, diagnostics) = parse(file);
-    let _ = to_human(&diagnostics, HumanOptions::default());
-    (diagnostics, processor_time().saturating_sub(start))
-}
-
-/// With debug code, on one processor; optimised code is twenty times as fast.
-const MOST: Duration = Duration::from_secs(1);
-/// For files whose whole megabyte has to be read first.
-const MOST_FOR_A_MEGABYTE: Duration = Duration::from_secs(3);
-
-fn assert_refused(what: &str, text: String, code: &str, most: Duration) {
-    let bytes = text.len();
-    let (diagnostics, took) = timed(SourceFile::new("w.yaml", text));
-    let lines = to_lines(&diagnostics);
-    let start: String = lines.chars().take(500).collect();
-    assert!(lines.contains(&format!("[{code}]")), "{what}: {start}");
-    println!("{what}: {bytes} bytes took {took:?}");
-    assert!(took < most, "{what}: {bytes} bytes took {took:?}");
-}
-
-const HEAD: &str = "osop_version: '1.0'\nid: w\nname: W\n";
-
-fn nodes(number: usize) -> String {
-    use std::fmt::Write as _;
+pub(super) fn nodes(number: usize) -> String {
     let mut text = format!("{HEAD}nodes:\n");
     for n in 0..number {
         let _ = writeln!(
@@ -94,97 +60,6 @@ fn nodes(number: usize) -> String {
         );
     }
     text
-}
-
-#[test]
-fn hostile_files_are_refused_fast() {
-    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
-    for n in 1..12 {
-        let before = n - 1;
-        bomb.push_str(&format!(
-            "a{n}: &a{n} [{}]\n",
-            vec![format!("*a{before}"); 9].join(", ")
-        ));
-    }
-    assert_refused("an anchor bomb", bomb, "yaml-too-many-values", MOST);
-    let mut texts = format!("t: &t {}\nall:\n", "x".repeat(100_000));
-    texts.push_str(&"- *t\n".repeat(1_000));
-    assert_refused("a bomb of text", texts, "yaml-too-many-values", MOST);
-    let mut merges = String::from("m0: &m0 {a: 1, b: 2, c: 3}\n");
-    for n in 1..40 {
-        let before = n - 1;
-        merges.push_str(&format!(
-            "m{n}: &m{n} {{<<: [*m{before}, *m{before}, *m{before}], k{n}: 1}}\n"
-        ));
-    }
-    let (_, took) = timed(SourceFile::new("w.yaml", merges));
-    assert!(took < Duration::from_secs(1), "merges took {took:?}");
-    assert_refused(
-        "10 MB",
-        "# 0123456789\n".repeat(10 << 20 >> 3),
-        "file-too-large",
-        MOST,
-    );
-    assert_refused("10,000 nodes", nodes(10_000), "too-many-nodes", MOST);
-    assert_refused(
-        "half a million values",
-        format!("a: [{}]", "1,".repeat(500_000)),
-        "yaml-too-many-values",
-        MOST_FOR_A_MEGABYTE,
-    );
-    assert_refused("deep lists", "[".repeat(100_000), "yaml-depth", MOST);
-    assert_refused(
-        "deep mappings",
-        (0..1_000)
-            .map(|n| format!("{}a:\n", " ".repeat(n)))
-            .collect(),
-        "yaml-depth",
-        MOST,
-    );
-    let edges: String = (0..11_000)
-        .map(|n| format!("- {{from: node_0, to: node_{}}}\n", n % 2))
-        .collect();
-    assert_refused(
-        "11,000 edges",
-        format!("{}edges:\n{edges}", nodes(2)),
-        "too-many-edges",
-        MOST_FOR_A_MEGABYTE,
-    );
-    let edges: String = (0..9_000)
-        .map(|n| format!("- {{from: nade_{n}, to: node_0}}\n"))
-        .collect();
-    assert_refused(
-        "9,000 edges to nowhere",
-        format!("{}edges:\n{edges}", nodes(2_000)),
-        "unknown-node",
-        MOST_FOR_A_MEGABYTE,
-    );
-    let unknown: String = (0..50_000).map(|n| format!("k{n}: 1\n")).collect();
-    assert_refused(
-        "50,000 unknown keys",
-        unknown,
-        "unknown-key",
-        MOST_FOR_A_MEGABYTE,
-    );
-    assert_refused(
-        "one long line",
-        format!("id: {}", "x: ".repeat(300_000)),
-        "yaml-syntax",
-        MOST_FOR_A_MEGABYTE,
-    );
-    assert_refused(
-        "one long quote",
-        format!("id: \"{}", "x".repeat(900_000)),
-        "yaml-syntax",
-        MOST_FOR_A_MEGABYTE,
-    );
-    let duplicates = "k: 1\n".repeat(90_000);
-    assert_refused(
-        "90,000 duplicate keys",
-        duplicates,
-        "duplicate-key",
-        MOST_FOR_A_MEGABYTE,
-    );
 }
 
 #[test]
@@ -331,7 +206,6 @@ fn edges_are_read_as_the_schema_says() {
         assert_eq!(to_lines(&diagnostics), "");
         workflow.unwrap().edges.remove(0)
     };
-    use model::{EdgeMode, JoinMode};
     assert_eq!(edge("label: x").mode.value, EdgeMode::Sequential);
     assert_eq!(
         edge("mode: conditional, condition: x > 1")
@@ -370,143 +244,6 @@ fn edges_are_read_as_the_schema_says() {
     assert!(switch.cases[1].value.is_none());
 }
 
-mod properties {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Pieces that workflows are made of, so that random text gets far.
-    fn piece() -> impl Strategy<Value = String> {
-        prop_oneof![
-            prop::sample::select(vec![
-                "nodes:",
-                "edges:",
-                "- ",
-                "  ",
-                "\n",
-                "\t",
-                "\r\n",
-                ": ",
-                "id: a",
-                "type: cli",
-                "runtime: ",
-                "{",
-                "}",
-                "[",
-                "]",
-                ", ",
-                "&a ",
-                "*a",
-                "<<: ",
-                "'",
-                "\"",
-                "|\n",
-                ">-\n",
-                "#",
-                "---\n",
-                "!!str ",
-                "!x ",
-                "? ",
-                "approval_gate: ",
-                "when: x",
-                "mode: switch",
-                "x-canary:",
-                "gates: ",
-                "{{x}}",
-                "${x}",
-                "\u{feff}",
-                "\u{2028}",
-                "ü",
-                "%YAML 1.2\n",
-                "null",
-                "1e999",
-                "-.inf",
-                "0x",
-                "osop_version: '1.0'",
-                "retry_policy: ",
-                "\\",
-                "\0",
-                "from: a",
-                "to: a",
-                "~",
-            ])
-            .prop_map(str::to_owned),
-            "[ -~]{0,8}",
-            any::<char>().prop_map(String::from),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(192))]
-
-        /// Any text: no panic, an answer in bounded time, places within the text, and either a workflow or an error.
-        #[test]
-        fn any_text_is_answered(pieces in prop::collection::vec(piece(), 0..60)) {
-            check(&pieces.concat());
-        }
-
-        /// An example with one part cut out, doubled or replaced.
-        #[test]
-        fn a_broken_example_is_answered(cut in any::<(prop::sample::Index, prop::sample::Index)>(), new in piece()) {
-            let text = include_str!("../../../examples/k8s-rollout.osop.yaml");
-            let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
-            let (a, b) = (bounds[cut.0.index(bounds.len())], bounds[cut.1.index(bounds.len())]);
-            let (from, to) = (a.min(b), (a.max(b)).min(a.min(b) + 40));
-            let to = bounds.iter().copied().find(|at| *at >= to).unwrap_or(text.len());
-            check(&format!("{}{new}{}", &text[..from], &text[to..]));
-            check(&format!("{}{}", &text[..to], &text[from..]));
-        }
-    }
-
-    /// Findings of the fuzz target `osop` stay found.
-    #[test]
-    fn the_fuzz_corpus_is_answered() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/osop");
-        let mut files = 0;
-        for entry in std::fs::read_dir(corpus).unwrap() {
-            if let Ok(file) = source_from_bytes("w.yaml", std::fs::read(entry.unwrap().path()).unwrap()) {
-                check(&file.text);
-            }
-            files += 1;
-        }
-        assert!(files >= 5, "{corpus} holds {files} files");
-    }
-
-    fn check(text: &str) {
-        let file = SourceFile::new("w.yaml", text);
-        let (workflow, mut diagnostics) = parse(file.clone());
-        assert!(workflow.is_some() || diagnostics.has_errors());
-        if let Some(workflow) = &workflow {
-            let (profile, profile_diagnostics) = settings::parse_profile(file);
-            diagnostics.append(settings::merge(workflow, profile.as_ref(), &[]).1);
-            diagnostics.append(profile_diagnostics);
-        }
-        for d in diagnostics.sorted() {
-            assert!(
-                d.span.start <= d.span.end && d.span.end <= d.file.text.len(),
-                "{d:?}"
-            );
-            assert!(d.file.text.get(d.span.start..d.span.end).is_some(), "{d:?}");
-        }
-        let _ = to_human(
-            &diagnostics,
-            HumanOptions {
-                color: true,
-                width: 80,
-                limit: 20,
-            },
-        );
-        let _ = (
-            to_lines(&diagnostics),
-            crate::diagnostic::to_github(&diagnostics),
-        );
-        let _ = (
-            crate::diagnostic::to_json(&diagnostics),
-            crate::diagnostic::to_sarif(&diagnostics, "0"),
-        );
-    }
-}
-
 /// Files of a directory that is named by `OSOP_CORPUS`; prints what each lacks.
 #[test]
 #[ignore = "needs a directory of workflows"]
@@ -525,9 +262,9 @@ fn corpus() {
                 let file = source_from_bytes(&name, std::fs::read(&path).unwrap()).expect("text");
                 let (_, diagnostics) = parse(file);
                 if diagnostics.has_errors() {
-                    bad += 1
+                    bad += 1;
                 } else {
-                    good += 1
+                    good += 1;
                 }
                 print!("{}", to_lines(&diagnostics));
             }

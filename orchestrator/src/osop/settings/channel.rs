@@ -2,14 +2,105 @@
 
 use std::time::Duration;
 
-use super::model::{Channel, ChannelTarget, ChannelType, WebhookUrl};
 use super::section::{Section, conflict};
+use super::source::SecretRef;
+use crate::diagnostic::Span;
 use crate::diagnostic::{Diagnostics, Spanned, codes, quote};
 use crate::osop::model::Text;
 use crate::osop::reader::Reader;
 use crate::osop::tree::Value;
 use crate::osop::word::Word;
+use crate::osop::word::words;
 use crate::osop::workflow::check_id;
+
+words! {
+    /// News that a channel may ask for.
+    pub enum NotifyEvent {
+        /// A run started.
+        Started = "started",
+        /// The weight rose.
+        Step = "step",
+        /// Somebody must agree.
+        Approval = "approval",
+        /// Paused by a person.
+        Paused = "paused",
+        /// Cannot decide by itself.
+        Blocked = "blocked",
+        /// Goes on after a block or a pause.
+        Unblocked = "unblocked",
+        /// Something failed; traffic is being taken off.
+        Failing = "failing",
+        /// A run ended.
+        Ended = "ended",
+    }
+}
+
+words! {
+    /// Kinds of channels.
+    pub enum ChannelType { Slack = "slack", PagerDuty = "pagerduty", Webhook = "webhook", Command = "command" }
+}
+
+/// Where news go.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// The whole mapping.
+    pub span: Span,
+    /// Unique name.
+    pub name: Text,
+    /// How they get there.
+    pub target: ChannelTarget,
+    /// Which news. `None`: all but `step`.
+    pub events: Option<Vec<Spanned<NotifyEvent>>>,
+    /// Bound of one delivery.
+    pub timeout: Spanned<Duration>,
+}
+
+/// How news get to people.
+#[derive(Clone, Debug)]
+pub enum ChannelTarget {
+    /// Slack's incoming webhook; its URL is a secret.
+    SlackWebhook {
+        /// The URL.
+        webhook: SecretRef,
+    },
+    /// Slack's `chat.postMessage`.
+    SlackApi {
+        /// Bot token.
+        token: SecretRef,
+        /// Channel id or name.
+        channel: Text,
+        /// Base URL.
+        api_url: Text,
+    },
+    /// PagerDuty's Events API v2.
+    PagerDuty {
+        /// Integration key.
+        routing_key: SecretRef,
+        /// Base URL.
+        api_url: Text,
+    },
+    /// A POST of JSON.
+    Webhook {
+        /// Where to.
+        url: WebhookUrl,
+        /// Key of the signature.
+        secret: Option<SecretRef>,
+    },
+    /// A program; it reads JSON on stdin.
+    Command {
+        /// Program and arguments; not empty.
+        argv: Vec<Text>,
+    },
+}
+
+/// Address of a webhook.
+#[derive(Clone, Debug)]
+pub enum WebhookUrl {
+    /// Written in the file.
+    Plain(Text),
+    /// A secret itself.
+    Secret(SecretRef),
+}
 
 pub(super) fn read(name: &Text, value: &Value, d: &mut Diagnostics) -> Option<Channel> {
     let what = format!("channel {}", quote(&name.value));

@@ -1,13 +1,98 @@
 //! Gates.
 
-use super::model::{GateMetric, GateSettings, ThresholdRange};
 use super::reference;
 use super::section::{Section, conflict};
+use crate::diagnostic::Span;
 use crate::diagnostic::{Diagnostics, Spanned, codes, did_you_mean, quote};
+use crate::osop::cast::wrong_type;
 use crate::osop::model::Text;
-use crate::osop::reader::{Reader, wrong_type};
+use crate::osop::reader::Reader;
 use crate::osop::tree::{Data, Map, Value};
+use crate::osop::word::words;
 use crate::osop::workflow::check_id;
+use std::time::Duration;
+
+/// What a gate measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GateMetric {
+    /// `error_rate`: a ratio, 0 to 1.
+    ErrorRate,
+    /// `p50_latency`, `p99_latency`, `p99.9_latency`: a quantile of latency.
+    Latency {
+        /// Above 0, below 1.
+        quantile: f64,
+    },
+}
+
+/// A condition on a metric, with limits. Fields mean what Argo's of the same name mean.
+#[derive(Clone, Debug)]
+pub struct GateSettings {
+    /// The whole mapping.
+    pub span: Span,
+    /// Unique name.
+    pub name: Text,
+    /// What is measured; this or `query`.
+    pub metric: Option<Spanned<GateMetric>>,
+    /// PromQL; this or `metric`.
+    pub query: Option<Text>,
+    /// Unit that the source answers in; needed for a latency query.
+    pub unit: Option<Text>,
+    /// Unit that conditions see (`as`).
+    pub as_unit: Option<Text>,
+    /// Pass when true.
+    pub success_condition: Option<Text>,
+    /// Fail when true.
+    pub failure_condition: Option<Text>,
+    /// Fail when outside.
+    pub threshold_range: Option<ThresholdRange>,
+    /// Language of the conditions.
+    pub syntax: Option<Spanned<Syntax>>,
+    /// How absence of data is read.
+    pub compat: Option<Spanned<Compat>>,
+    /// Pause between measurements.
+    pub interval: Option<Spanned<Duration>>,
+    /// How far back one measurement looks.
+    pub window: Option<Spanned<Duration>>,
+    /// Time to the first measurement.
+    pub initial_delay: Option<Spanned<Duration>>,
+    /// Measurements until it has passed.
+    pub count: Option<Spanned<u32>>,
+    /// Fails when more than this many failed; -1: never by count.
+    pub failure_limit: Option<Spanned<i64>>,
+    /// Inconclusive when more than this many were.
+    pub inconclusive_limit: Option<Spanned<u32>>,
+    /// Error when more than this many in a row were.
+    pub consecutive_error_limit: Option<Spanned<u32>>,
+    /// Passes when this many in a row passed.
+    pub consecutive_success_limit: Option<Spanned<u32>>,
+    /// Requests that the canary must have had in the window.
+    pub min_requests: Option<Spanned<u64>>,
+}
+
+/// Bounds as written (`500`, `500ms`, `1%`); at least one is there.
+#[derive(Clone, Debug)]
+pub struct ThresholdRange {
+    /// The whole mapping.
+    pub span: Span,
+    /// Lowest value that passes.
+    pub min: Option<Text>,
+    /// Highest value that passes.
+    pub max: Option<Text>,
+}
+
+words! {
+    /// Language of conditions.
+    pub enum Syntax { Cel = "cel", Expr = "expr" }
+}
+words! {
+    /// How doubtful answers are read.
+    pub enum Compat {
+        /// No data, NaN, several series: inconclusive.
+        Strict = "strict",
+        /// As Argo Rollouts reads them.
+        Argo = "argo",
+    }
+}
 
 /// Reads gates: of `x-canary.gates`, or of `gates` in a node's own runtime. Names are unique.
 pub(super) fn read_all(items: &[Value], d: &mut Diagnostics) -> Vec<GateSettings> {

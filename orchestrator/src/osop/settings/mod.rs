@@ -9,15 +9,20 @@ pub mod reference;
 mod section;
 mod source;
 
-pub use gate::read as read_gate;
+pub use channel::{Channel, ChannelTarget, ChannelType, NotifyEvent, WebhookUrl};
+pub use gate::{Compat, GateMetric, GateSettings, Syntax, ThresholdRange, read as read_gate};
 pub use merge::{Profile, merge, parse_profile};
 pub use model::{
-    Approvals, Auth, Channel, ChannelTarget, ChannelType, Compat, Deadlines, GateMetric,
-    GateSettings, LatencyMetric, LatencyUnit, Metrics, NotifyEvent, OnFailure, PrometheusSettings,
-    Queries, QuerySettings, Reduce, RequestsMetric, RouterKind, ScrapeSettings, SecretRef,
-    Settings, Sources, Syntax, ThresholdRange, Tls, Traffic, WebhookUrl, Workload,
+    Approvals, Deadlines, LatencyMetric, LatencyUnit, Metrics, OnFailure, Queries, QuerySettings,
+    Reduce, RequestsMetric, RouterKind, Settings, Traffic, Workload,
 };
 pub use read::read_query_map;
+pub use source::{Auth, PrometheusSettings, ScrapeSettings, SecretRef, Sources, Tls};
 
 #[cfg(test)]
+#[expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "texts of tests are made once"
+)]
 mod tests;

@@ -7,8 +7,9 @@ use super::model::{
 use super::section::{Section, conflict};
 use super::{channel, gate, source};
 use crate::diagnostic::{Diagnostics, Spanned, codes, quote};
+use crate::osop::cast::wrong_type;
 use crate::osop::model::Text;
-use crate::osop::reader::{Reader, wrong_type};
+use crate::osop::reader::Reader;
 use crate::osop::runtime::Runtime;
 use crate::osop::tree::{Data, Map, Value};
 
@@ -312,7 +313,7 @@ fn read_latency(mut section: Section<'_>, d: &mut Diagnostics) -> Option<Latency
     })
 }
 
-fn read_gates(top: &mut Section<'_>, d: &mut Diagnostics) -> Vec<super::model::GateSettings> {
+fn read_gates(top: &mut Section<'_>, d: &mut Diagnostics) -> Vec<super::gate::GateSettings> {
     let items = top.reader.list("gates", d).unwrap_or_default();
     gate::read_all(items, d)
 }
@@ -326,7 +327,7 @@ fn read_deadlines(mut section: Section<'_>, d: &mut Diagnostics) -> Deadlines {
     deadlines
 }
 
-fn read_channels(top: &mut Section<'_>, d: &mut Diagnostics) -> Vec<super::model::Channel> {
+fn read_channels(top: &mut Section<'_>, d: &mut Diagnostics) -> Vec<super::channel::Channel> {
     let Some(map) = top.reader.map("notify", d) else {
         return Vec::new();
     };

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::model::SecretRef;
 use super::reference::{self, Kind};
+use super::source::SecretRef;
 use crate::diagnostic::{Diagnostics, Span, Spanned, codes, quote};
+use crate::osop::cast::{as_text, as_texts, looks_secret, wrong_type};
 use crate::osop::model::Text;
-use crate::osop::reader::{Reader, as_text, as_texts, looks_secret, wrong_type};
+use crate::osop::reader::Reader;
 use crate::osop::tree::{Entry, Map};
 use crate::osop::word::Word;
 use crate::osop::workflow::is_env_name;

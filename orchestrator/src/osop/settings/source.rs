@@ -2,10 +2,105 @@
 
 use std::time::Duration;
 
-use super::model::{Auth, PrometheusSettings, ScrapeSettings, Sources, Tls};
 use super::section::{Section, check_url, conflict};
+use crate::diagnostic::Span;
 use crate::diagnostic::{Diagnostics, Spanned, codes};
 use crate::osop::model::Text;
+
+/// Where evidence comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A Prometheus API.
+    pub prometheus: Option<PrometheusSettings>,
+    /// `/metrics` of the instances themselves.
+    pub scrape: Option<ScrapeSettings>,
+}
+
+/// A secret by the place it is kept in, never by its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// Name of an environment variable.
+    Env(Text),
+    /// Path of a file; its content without the last line end.
+    File(Text),
+}
+
+impl SecretRef {
+    /// Name of the variable or path of the file.
+    pub fn name(&self) -> &Text {
+        match self {
+            Self::Env(name) | Self::File(name) => name,
+        }
+    }
+}
+
+/// A Prometheus API.
+#[derive(Clone, Debug)]
+pub struct PrometheusSettings {
+    /// The whole mapping.
+    pub span: Span,
+    /// Base URL, without `/api/v1`; may hold variables.
+    pub url: Text,
+    /// How it is authenticated.
+    pub auth: Auth,
+    /// Bound of one request.
+    pub timeout: Spanned<Duration>,
+    /// Headers of every request; no secrets.
+    pub headers: Vec<(Text, Text)>,
+    /// Headers whose values are in environment variables: header name, variable.
+    pub headers_env: Vec<(Text, Text)>,
+    /// `X-Scope-OrgID`.
+    pub tenant: Option<Text>,
+    /// Certificates.
+    pub tls: Tls,
+}
+
+/// How a source is authenticated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// `Authorization: Bearer`.
+    Bearer(SecretRef),
+    /// `Authorization: Basic`.
+    Basic {
+        /// User name.
+        username: Text,
+        /// Password.
+        password: SecretRef,
+    },
+}
+
+/// Certificates of a source.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Certificates (PEM) that are trusted besides the system's.
+    pub ca_file: Option<Text>,
+    /// Client certificate (PEM); together with `key_file`.
+    pub cert_file: Option<Text>,
+    /// Key of the client certificate (PEM).
+    pub key_file: Option<Text>,
+    /// Name that the server's certificate must carry.
+    pub server_name: Option<Text>,
+    /// Do not check the server's certificate.
+    pub insecure_skip_verify: bool,
+}
+
+/// `/metrics` of the instances themselves.
+#[derive(Clone, Debug)]
+pub struct ScrapeSettings {
+    /// The whole mapping.
+    pub span: Span,
+    /// URLs of stable instances.
+    pub stable: Vec<Text>,
+    /// URLs of canary instances; not empty.
+    pub canary: Vec<Text>,
+    /// Time between scrapes.
+    pub interval: Spanned<Duration>,
+    /// Bound of one scrape.
+    pub timeout: Spanned<Duration>,
+}
 
 pub(super) fn read(mut section: Section<'_>, d: &mut Diagnostics) -> Sources {
     let sources = Sources {
