@@ -41,7 +41,8 @@ pub struct SplitterOptions {
     pub connect_timeout: Duration,
     /// How long a version may take from the end of a request to the beginning of its answer. Default 60 s.
     pub response_timeout: Duration,
-    /// How long a client may take to send a request's header. Default 30 s.
+    /// How long a client may take to send a request's header, and how long its connection may be idle between requests.
+    /// Default 60 s.
     pub client_header_timeout: Duration,
     /// How long requests in flight may take to finish after the stop. Default 30 s.
     pub drain_timeout: Duration,
@@ -98,7 +99,7 @@ impl SplitterOptions {
             metrics_listen: None,
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_mins(1),
-            client_header_timeout: Duration::from_secs(30),
+            client_header_timeout: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(30),
             max_header_bytes: 64 * 1024,
             max_connections: 10_000,

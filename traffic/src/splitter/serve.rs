@@ -12,6 +12,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -145,13 +146,17 @@ async fn serve_clients(
     let graceful = GracefulShutdown::new();
     let tunnels = TaskTracker::new();
     let places = Arc::new(Semaphore::new(options.max_connections));
+    let mut connections = JoinSet::new();
     loop {
         let next = async {
             let place = places.clone().acquire_owned().await;
             (place, accept(&listener).await)
         };
-        let Some((place, (stream, peer))) = stop.run_until_cancelled(next).await else {
-            break;
+        let (place, (stream, peer)) = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            next = next => next,
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "connection is gone already");
@@ -171,9 +176,8 @@ async fn serve_clients(
             )
             .into_owned();
         let connection = graceful.watch(connection);
-        let cut = cut.clone();
-        tokio::spawn(async move {
-            if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
                 tracing::debug!(%error, "client connection broke");
             }
             drop(place);
@@ -192,6 +196,7 @@ async fn serve_clients(
         tracing::warn!("requests were still in flight after the drain timeout and are cut");
     }
     cut.cancel();
+    connections.shutdown().await;
 }
 
 fn connection_builder(options: &SplitterOptions) -> auto::Builder<TokioExecutor> {
