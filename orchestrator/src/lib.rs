@@ -6,3 +6,4 @@ pub mod node;
 pub mod osop;
 pub mod plan;
 pub mod run;
+pub mod scenario;

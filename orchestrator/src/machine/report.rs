@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::Cost;
+use super::operator::Answer;
 use super::outcome::Outcome;
 
 /// The state of a run, for people and programs.
@@ -40,6 +41,9 @@ pub struct Report {
     pub cost: Option<Cost>,
     /// Notifications: sent, waiting, given up.
     pub notifications: NotificationsReport,
+    /// What operators asked for and what came of it, oldest first; the last 20.
+    #[serde(default)]
+    pub answers: Vec<Answer>,
     /// When the run started.
     pub started_at: Option<Timestamp>,
     /// When it ended.

@@ -1,0 +1,621 @@
+//! Analyses: gates judged over a step; and why the weight may rise after them.
+
+use canary_analyzer::gate::{Gate, Measurement, Phase, Verdict, worst};
+use canary_traffic::Weight;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::command::Command;
+use super::event::Watch;
+use super::failure::Fault;
+use super::names::Truth;
+use super::state::{Cause, EdgeLife, End, Life};
+use super::step::{Machine, after, before, human};
+use super::traffic::Evidence;
+use super::watch::{Check, GateWatch, NO_ANSWER, evidence_deadline};
+use crate::plan::{Action, Analyze, EdgeMode, GateIndex, NodeIndex, SwitchCase, VerifyWeight};
+
+/// Without a bound of its own, the share of requests must agree with the weight within this time.
+const VERIFY_BOUND: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// What a check says after a look at it.
+enum Says {
+    GoOn,
+    Passed,
+    Failed(String),
+    Undecided(String),
+    /// It was blocked, and good evidence is back.
+    Recovered,
+}
+
+impl Machine<'_> {
+    pub(super) fn start_check(&mut self, node: NodeIndex, analyze: &Analyze) {
+        self.begin(node);
+        self.s.nodes[node.0].check = Some(Box::new(new_check(analyze)));
+    }
+
+    /// Looks at every check in progress.
+    pub(super) fn checks(&mut self) -> bool {
+        let mut changed = false;
+        let plan = self.plan;
+        for node in self.active() {
+            if self.s.nodes[node.0].life != Life::Running {
+                continue;
+            }
+            changed |= match &plan.node(node).action {
+                Action::Analyze(analyze) => self.run_check(node, analyze),
+                Action::VerifyWeight(verify) => self.verify_weight(node, verify),
+                _ => false,
+            };
+        }
+        changed
+    }
+
+    /// The weight is known and in force, or the canary has none by intention.
+    fn weight_ready(&self) -> bool {
+        let traffic = &self.s.traffic;
+        !self.s.graph.moves_traffic
+            || (traffic.desired.is_zero() && traffic.observed.is_none_or(Weight::is_zero))
+            || traffic.since.is_some()
+    }
+
+    /// Checks in progress begin anew: what was measured before says nothing about the weight in force.
+    pub(super) fn anchor_checks(&mut self) {
+        for node in self.active() {
+            if let Some(check) = self.s.nodes[node.0].check.as_mut() {
+                check.started = None;
+            }
+        }
+    }
+
+    fn run_check(&mut self, node: NodeIndex, analyze: &Analyze) -> bool {
+        let Some(mut check) = self.s.nodes[node.0].check.take() else {
+            return false;
+        };
+        let recheck = self.s.nodes[node.0].recheck;
+        let mut changed = false;
+        if check.started.is_none() && self.weight_ready() {
+            self.anchor_check(&mut check, analyze);
+            changed = true;
+        }
+        let says = if check.started.is_some() {
+            changed |= self.measure_due(&mut check, Watch::Node(node));
+            self.look(&mut check, recheck)
+        } else {
+            Says::GoOn
+        };
+        self.s.nodes[node.0].check = Some(check);
+        match says {
+            Says::GoOn => return changed,
+            Says::Failed(why) => self.end_node(node, End::Failed, Some(why)),
+            Says::Passed => self.check_passed(node),
+            Says::Undecided(why) => self.check_undecided(node, why),
+            Says::Recovered => {
+                if let Some(check) = self.s.nodes[node.0].check.as_mut() {
+                    check.blocked = false;
+                    check.started = None;
+                    for watch in &mut check.gates {
+                        watch.forget();
+                    }
+                }
+                self.s.nodes[node.0].reason = None;
+                self.unblock(Cause::Check(node));
+            }
+        }
+        true
+    }
+
+    fn anchor_check(&self, check: &mut Check, analyze: &Analyze) {
+        let at = self.at;
+        check.started = Some(at);
+        check.since = if self.s.traffic.desired.is_zero() {
+            None
+        } else {
+            self.s.traffic.since
+        };
+        check.until = analyze.duration.map(|duration| after(at, duration));
+        let from = check.since.unwrap_or(at);
+        for watch in &mut check.gates {
+            let deadline =
+                evidence_deadline(self.plan.deadlines.evidence, self.plan.gate(watch.gate));
+            watch.anchor(at, deadline);
+            // Data is due counted from when the weight came into force, but a new check gets one interval at least.
+            let gate = self.plan.gate(watch.gate);
+            watch.data_due = Some(after(from, deadline).max(after(at, gate.initial_delay)));
+            watch.forget();
+        }
+    }
+
+    /// Asks for the measurements that are due; a question that nobody answered counts as an error.
+    fn measure_due(&mut self, check: &mut Check, watch: Watch) -> bool {
+        let mut changed = false;
+        for one in &mut check.gates {
+            changed |= self.measure_one(one, watch, check.since);
+        }
+        changed
+    }
+
+    pub(super) fn measure_one(
+        &mut self,
+        one: &mut GateWatch,
+        watch: Watch,
+        since: Option<Timestamp>,
+    ) -> bool {
+        let plan = self.plan;
+        let gate = plan.gate(one.gate);
+        if let Some((asked, _)) = one.asked {
+            if self.at < after(asked, NO_ANSWER) {
+                return false;
+            }
+            let measurement = Measurement {
+                at: self.at,
+                phase: Phase::Error,
+                value: None,
+                message: format!("no answer within {}", human(NO_ANSWER)),
+                no_data: false,
+                requests: None,
+            };
+            self.count(one, watch, measurement);
+            return true;
+        }
+        let due = match watch {
+            Watch::Guard => one.next_at(&guard_gate(gate)),
+            Watch::Node(_) => one.next_at(gate),
+        };
+        if due.is_none_or(|due| self.at < due) {
+            return false;
+        }
+        // Without traffic of our own the past counts too: the gate's window says how far.
+        let since = since.unwrap_or_else(|| before(self.at, gate.window));
+        one.asked = Some((self.at, since));
+        self.out.push(Command::Measure {
+            gate: one.gate,
+            watch,
+            since,
+        });
+        true
+    }
+
+    fn count(&self, one: &mut GateWatch, watch: Watch, measurement: Measurement) -> Verdict {
+        let gate = self.plan.gate(one.gate);
+        match watch {
+            Watch::Guard => one.record(&guard_gate(gate), measurement),
+            Watch::Node(_) => one.record(gate, measurement),
+        }
+    }
+
+    /// A measurement came in.
+    pub(super) fn measured(&mut self, gate: GateIndex, watch: Watch, measurement: Measurement) {
+        match watch {
+            Watch::Guard => self.guard_measured(gate, measurement),
+            Watch::Node(node) => {
+                let Some(state) = self.s.nodes.get_mut(node.0) else {
+                    return;
+                };
+                let Some(mut check) = state.check.take() else {
+                    return;
+                };
+                let running = state.life == Life::Running;
+                if running && let Some(one) = check.gates.iter_mut().find(|one| one.gate == gate) {
+                    if one.stale > 0 {
+                        one.stale -= 1;
+                    } else if one.asked.is_some() {
+                        self.count(one, watch, measurement);
+                    }
+                }
+                self.s.nodes[node.0].check = Some(check);
+            }
+        }
+    }
+
+    /// What the check says now.
+    fn look(&self, check: &mut Check, recheck: bool) -> Says {
+        let verdicts: Vec<(GateIndex, Verdict)> = check
+            .gates
+            .iter()
+            .map(|one| (one.gate, one.tally.verdict(self.plan.gate(one.gate))))
+            .collect();
+        if let Some(one) = check
+            .gates
+            .iter()
+            .zip(&verdicts)
+            .find(|(_, (_, verdict))| *verdict == Verdict::Fail)
+        {
+            return Says::Failed(self.gate_sentence(one.0));
+        }
+        let doubt = |verdict: Verdict| matches!(verdict, Verdict::Inconclusive | Verdict::Error);
+        if check.blocked {
+            for (one, (_, verdict)) in check.gates.iter_mut().zip(&verdicts) {
+                if doubt(*verdict) {
+                    one.forget();
+                }
+            }
+            let good = check.gates.iter().all(|one| {
+                one.last
+                    .as_ref()
+                    .is_some_and(|last| last.phase == Phase::Pass)
+                    && one.passed
+            });
+            return if good { Says::Recovered } else { Says::GoOn };
+        }
+        if let Some((one, _)) = check
+            .gates
+            .iter()
+            .zip(&verdicts)
+            .find(|(_, (_, verdict))| doubt(*verdict))
+        {
+            return Says::Undecided(self.gate_sentence(one));
+        }
+        if recheck && check.gates.iter().all(|one| one.passed) {
+            return Says::Passed;
+        }
+        let over = match check.until {
+            Some(until) => {
+                let waiting = check.gates.iter().any(|one| {
+                    one.asked.is_some()
+                        || (one.tally.passed() == 0
+                            && one.data_due.is_some_and(|due| self.at < due)
+                            && one.pending())
+                });
+                self.at >= until && !waiting
+            }
+            None => verdicts
+                .iter()
+                .all(|(_, verdict)| *verdict != Verdict::Running),
+        };
+        if !over {
+            return Says::GoOn;
+        }
+        let concluded = check
+            .gates
+            .iter()
+            .map(|one| one.tally.conclude(self.plan.gate(one.gate)));
+        match worst(concluded) {
+            Verdict::Pass => Says::Passed,
+            Verdict::Fail => Says::Failed("a gate failed".to_owned()),
+            _ => {
+                let undecided = check
+                    .gates
+                    .iter()
+                    .find(|one| one.tally.conclude(self.plan.gate(one.gate)) != Verdict::Pass);
+                Says::Undecided(undecided.map_or_else(
+                    || "no gate decided".to_owned(),
+                    |one| self.gate_sentence(one),
+                ))
+            }
+        }
+    }
+
+    /// What a gate says, with the value and the limit.
+    pub(super) fn gate_sentence(&self, one: &GateWatch) -> String {
+        let name = &self.plan.gate(one.gate).name;
+        let weight = self.s.traffic.desired;
+        let place = if weight.is_zero() {
+            String::new()
+        } else {
+            format!(" (at {weight})")
+        };
+        match &one.last {
+            Some(last) => format!("{name}: {}{place}", last.message),
+            None => format!("{name}: never measured{place}"),
+        }
+    }
+
+    fn check_passed(&mut self, node: NodeIndex) {
+        if self.s.nodes[node.0].recheck {
+            self.rechecked(node, false, None);
+            return;
+        }
+        let mut outputs = std::collections::BTreeMap::new();
+        if let Some(check) = &self.s.nodes[node.0].check {
+            for one in &check.gates {
+                let value = one
+                    .last
+                    .as_ref()
+                    .and_then(|last| last.value)
+                    .map_or(Value::Null, Value::from);
+                outputs.insert(self.plan.gate(one.gate).name.clone(), value);
+            }
+            if !self.s.traffic.desired.is_zero()
+                && check.since.is_some()
+                && check.since >= self.s.traffic.since
+            {
+                self.s.traffic.evidence = Some(Evidence::Passed);
+            }
+        }
+        self.s.nodes[node.0].outputs = outputs;
+        self.finish_attempt(node, End::Completed, None);
+    }
+
+    /// A check ended without a decision: another attempt, or the run is blocked and it goes on being measured.
+    fn check_undecided(&mut self, node: NodeIndex, why: String) {
+        self.inconclusive(node, why);
+        let state = &mut self.s.nodes[node.0];
+        if state.life == Life::Stuck {
+            state.life = Life::Running;
+            if let Some(check) = state.check.as_mut() {
+                check.blocked = true;
+                for one in &mut check.gates {
+                    one.passed = false;
+                    one.forget();
+                }
+            }
+        }
+    }
+
+    /// A `Measure` or a task whose condition chose a way on has judged the canary.
+    pub(super) fn judged_by(&mut self, node: NodeIndex) {
+        let executed = matches!(
+            self.plan.node(node).action,
+            Action::Measure(_) | Action::Task(_)
+        );
+        let traffic = &mut self.s.traffic;
+        let fresh = traffic.since.is_some() && self.s.nodes[node.0].attempt_at >= traffic.since;
+        if executed && fresh && !traffic.desired.is_zero() {
+            traffic.evidence = Some(Evidence::Passed);
+        }
+    }
+
+    /// A raise is held back. If that is for want of evidence: who could give it? True: something changed.
+    pub(super) fn want_evidence(&mut self, node: NodeIndex) -> bool {
+        let traffic = &self.s.traffic;
+        let lacking = self.s.paused.is_none()
+            && traffic.out.as_ref().is_none_or(|out| out.write.is_none())
+            && !traffic.desired.is_zero()
+            && traffic.since.is_some()
+            && traffic.evidence.is_none();
+        if !lacking || !self.s.guards.is_empty() || self.blocked_by(Cause::Evidence(node)) {
+            return false;
+        }
+        if self
+            .s
+            .blocks
+            .iter()
+            .any(|block| matches!(block.cause, Cause::Drift | Cause::Router))
+        {
+            return false;
+        }
+        let checks = self.checks_before(node);
+        if checks.iter().any(|check| self.s.active.contains(&check.0)) {
+            return false;
+        }
+        if checks.is_empty() {
+            let weight = self.s.traffic.desired;
+            let id = &self.plan.node(node).id;
+            let why = format!(
+                "nothing has judged the canary at {weight} since it is in force: {id} would raise the weight without evidence"
+            );
+            self.block(Cause::Evidence(node), why);
+            return true;
+        }
+        for check in checks {
+            self.s.nodes[check.0].recheck = true;
+            self.s.active.insert(check.0);
+            match &self.plan.node(check).action {
+                Action::Analyze(analyze) => self.start_check(check, &analyze.clone()),
+                _ => {
+                    self.start_attempt(check);
+                }
+            }
+        }
+        true
+    }
+
+    /// The checks that let a raise be reached at this weight: nearest before it on the path that was taken.
+    fn checks_before(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        let mut seen = vec![false; self.plan.nodes.len()];
+        let mut found = Vec::new();
+        let mut queue = vec![node];
+        while let Some(at) = queue.pop() {
+            if std::mem::replace(&mut seen[at.0], true) {
+                continue;
+            }
+            for &edge in &self.s.graph.incoming[at.0] {
+                if self.s.edges[edge.0].phase != EdgeLife::Taken {
+                    continue;
+                }
+                let from = self.plan.edges[edge.0].from;
+                let judges = match self.plan.node(from).action {
+                    Action::SetWeight(_) | Action::Promote => continue,
+                    Action::Analyze(_) => true,
+                    Action::Measure(_) => self.chose_by_condition(from),
+                    _ => false,
+                };
+                if !judges {
+                    queue.push(from);
+                } else if !found.contains(&from) {
+                    found.push(from);
+                }
+            }
+            if let Some(scope) = self.plan.node(at).scope {
+                queue.push(scope);
+            }
+        }
+        found
+    }
+
+    fn chose_by_condition(&self, node: NodeIndex) -> bool {
+        self.s.graph.outgoing[node.0]
+            .iter()
+            .any(|&edge| self.taken_condition(edge).is_some())
+    }
+
+    fn taken_condition(
+        &self,
+        edge: crate::plan::EdgeIndex,
+    ) -> Option<&canary_analyzer::expr::Condition> {
+        if self.s.edges[edge.0].phase != EdgeLife::Taken {
+            return None;
+        }
+        match &self.plan.edges[edge.0].mode {
+            EdgeMode::Conditional(condition) | EdgeMode::Switch(SwitchCase::When(condition)) => {
+                Some(condition)
+            }
+            _ => None,
+        }
+    }
+
+    /// A check that had passed was measured again.
+    pub(super) fn rechecked(&mut self, node: NodeIndex, conditions: bool, person: Option<String>) {
+        let at = self.at;
+        let broken = if conditions && person.is_none() {
+            self.s.graph.outgoing[node.0].iter().find_map(|&edge| {
+                let (truth, explanation) = self.judge(node, self.taken_condition(edge)?);
+                match truth {
+                    Truth::True => None,
+                    Truth::False => Some(Ok(explanation)),
+                    Truth::Unknown(why) => Some(Err(why)),
+                }
+            })
+        } else {
+            None
+        };
+        if let Some(Err(why)) = broken {
+            self.inconclusive(node, why);
+            return;
+        }
+        let state = &mut self.s.nodes[node.0];
+        state.life = Life::Done(End::Completed);
+        state.ended_at = Some(at);
+        state.reason = None;
+        state.recheck = false;
+        self.s.active.remove(&node.0);
+        if let Some(Ok(explanation)) = broken {
+            let why = format!(
+                "{} had passed and does not any more: {explanation}",
+                self.plan.node(node).id
+            );
+            self.fail(Fault {
+                why,
+                node: Some(node),
+                ..Fault::default()
+            });
+            return;
+        }
+        self.unblock(Cause::Check(node));
+        self.s.traffic.evidence = Some(person.map_or(Evidence::Passed, Evidence::Person));
+    }
+
+    pub(super) fn verifying_weight(&self) -> bool {
+        self.s.active.iter().any(|&index| {
+            self.s.nodes[index].life == Life::Running
+                && matches!(self.plan.nodes[index].action, Action::VerifyWeight(_))
+        })
+    }
+
+    fn verify_weight(&mut self, node: NodeIndex, verify: &VerifyWeight) -> bool {
+        let traffic = &self.s.traffic;
+        let (Some(since), Some(started)) = (traffic.since, self.s.nodes[node.0].attempt_at) else {
+            return false;
+        };
+        let wanted = verify.weight.unwrap_or(traffic.desired);
+        if wanted != traffic.desired {
+            let why = format!("the weight is {}, expected {wanted}", traffic.desired);
+            self.end_node(node, End::Failed, Some(why));
+            return true;
+        }
+        let seen = traffic.seen.filter(|_| traffic.observed_at >= Some(since));
+        let (mut why, mut enough) = ("the router counts no requests".to_owned(), false);
+        if let Some((canary, all)) = seen {
+            enough = all > 0 && all >= verify.min_requests;
+            let share = percent(canary, all);
+            if enough && (share - f64::from(wanted.percent())).abs() <= verify.tolerance {
+                self.end_node(
+                    node,
+                    End::Completed,
+                    Some(format!("{share:.1} % of {all} requests went to the canary")),
+                );
+                return true;
+            }
+            why = if enough {
+                format!(
+                    "{share:.1} % of {all} requests went to the canary, expected {wanted} within {} points",
+                    verify.tolerance
+                )
+            } else {
+                format!("{all} requests seen, {} needed", verify.min_requests)
+            };
+        }
+        let bound = self.plan.node(node).timeout.unwrap_or(VERIFY_BOUND);
+        if self.at < after(started, bound) {
+            return false;
+        }
+        if enough {
+            self.finish_attempt(node, End::Failed, Some(why));
+        } else {
+            self.inconclusive(node, why);
+        }
+        true
+    }
+
+    /// When `verify-weight` decides, whatever it has seen.
+    pub(super) fn verify_due(&self, node: NodeIndex) -> Option<Timestamp> {
+        let started = self.s.nodes[node.0].attempt_at?;
+        Some(after(
+            started,
+            self.plan.node(node).timeout.unwrap_or(VERIFY_BOUND),
+        ))
+    }
+
+    /// A native node's bound has passed.
+    pub(super) fn give_up_native(&mut self, node: NodeIndex, bound: &str) {
+        if self.s.traffic.owner == Some(node) {
+            self.s.traffic.owner = None;
+        }
+        if self
+            .s
+            .bake
+            .as_ref()
+            .is_some_and(|bake| bake.node == Some(node))
+        {
+            self.s.bake = None;
+        }
+        let said = self
+            .s
+            .traffic
+            .problem
+            .clone()
+            .map(|problem| format!(": {problem}"))
+            .unwrap_or_default();
+        self.finish_attempt(
+            node,
+            End::TimedOut,
+            Some(format!("took longer than {bound}{said}")),
+        );
+    }
+}
+
+fn new_check(analyze: &Analyze) -> Check {
+    Check {
+        gates: analyze
+            .gates
+            .iter()
+            .map(|&gate| GateWatch::new(gate))
+            .collect(),
+        started: None,
+        since: None,
+        until: None,
+        blocked: false,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share; counts of requests stay far below 2^52"
+)]
+fn percent(part: u64, all: u64) -> f64 {
+    if all == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / all as f64
+    }
+}
+
+/// A gate as a guard: it is watched for as long as the canary has traffic, whatever its count.
+pub(super) fn guard_gate(gate: &Gate) -> Gate {
+    Gate {
+        count: None,
+        consecutive_success_limit: 0,
+        ..gate.clone()
+    }
+}

@@ -1,0 +1,315 @@
+//! What a run remembers. It is never written to disk: replaying the journal's events makes it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::event::{Cost, ProcessMark};
+use super::failure::Failing;
+use super::graph::Graph;
+use super::operator::Answer;
+use super::outcome::Outcome;
+use super::traffic::Traffic;
+use super::watch::{Bake, Check, GateWatch};
+use crate::plan::{GateIndex, NodeIndex, Plan};
+
+/// The state of a run: the fold of [`super::step`] over its events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    pub(super) stage: Stage,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) ended_at: Option<Timestamp>,
+    /// Time of the last event; time never goes back.
+    pub(super) now: Option<Timestamp>,
+    pub(super) nodes: Vec<NodeState>,
+    pub(super) edges: Vec<EdgeState>,
+    /// Nodes that are between their activation and their end.
+    pub(super) active: BTreeSet<usize>,
+    /// Nodes whose incoming edges changed and that have not been looked at since.
+    pub(super) touched: BTreeSet<usize>,
+    pub(super) traffic: Traffic,
+    pub(super) guards: Vec<GateWatch>,
+    /// Guards are watched: the canary has, or may have, traffic.
+    pub(super) guarding: bool,
+    pub(super) bake: Option<Bake>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) paused: Option<Paused>,
+    /// A person asked for 100 % without further checks.
+    pub(super) full: Option<String>,
+    /// The `Promote` node, or the bake at the end of the graph, is through.
+    pub(super) promoted: bool,
+    /// Something that does not change the outcome went wrong: said at the end.
+    pub(super) remarks: Vec<String>,
+    pub(super) cost: CostCount,
+    pub(super) answers: Vec<Answer>,
+    pub(super) next_command: u64,
+    pub(super) next_notification: u64,
+    pub(super) notified: BTreeMap<u64, bool>,
+    pub(super) sent: u32,
+    pub(super) given_up: u32,
+    pub(super) graph: Arc<Graph>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stage {
+    New,
+    Forward,
+    Failing(Box<Failing>),
+    /// Everything is through; what the canary cost is being counted.
+    Closing {
+        outcome: Outcome,
+        why: String,
+        until: Timestamp,
+    },
+    Ended {
+        outcome: Outcome,
+        why: String,
+    },
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct NodeState {
+    pub life: Life,
+    /// How often it was activated before.
+    pub iteration: u32,
+    /// Number of the last attempt; it goes on counting over iterations, so that a late answer is never mistaken.
+    pub attempt: u32,
+    /// Attempts of earlier iterations.
+    pub attempt_base: u32,
+    /// Retries used in this iteration.
+    pub retries: u32,
+    pub started_at: Option<Timestamp>,
+    pub attempt_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub reason: Option<String>,
+    pub outputs: BTreeMap<String, Value>,
+    /// The executor said that this attempt began.
+    pub begun: bool,
+    pub process: Option<ProcessMark>,
+    /// Who agreed so far.
+    pub agreed: Vec<String>,
+    pub approved: bool,
+    /// Started as the beginning of the way back, whatever its edges say.
+    pub forced: bool,
+    pub check: Option<Box<Check>>,
+    /// It is measured again to confirm what it said before a crash.
+    pub recheck: bool,
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) enum Life {
+    /// Its incoming edges are not resolved.
+    #[default]
+    Pending,
+    /// May start as soon as nothing holds it back.
+    Ready,
+    /// Waits for a person since then.
+    Waiting { since: Timestamp },
+    /// Runs.
+    Running,
+    /// The next attempt starts then.
+    Backoff { until: Timestamp },
+    /// `runtime.verify` was asked.
+    Verifying { until: Timestamp },
+    /// Was asked to end; treated as ended then.
+    Cancelling { until: Timestamp, then: End },
+    /// Cannot go on by itself: a block says why.
+    Stuck,
+    /// Ended.
+    Done(End),
+}
+
+/// How a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Completed,
+    Failed,
+    TimedOut,
+    Skipped,
+    Cancelled,
+    /// It cannot start: something that it needs failed.
+    Blocked,
+}
+
+/// One edge.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct EdgeState {
+    pub phase: EdgeLife,
+    pub explanation: Option<String>,
+    /// How often a back edge was taken.
+    pub iterations: u32,
+}
+
+/// Where an edge stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum EdgeLife {
+    #[default]
+    Open,
+    Taken,
+    NotChosen,
+    Failed,
+}
+
+/// Why the run cannot decide by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Block {
+    pub cause: Cause,
+    pub since: Timestamp,
+    pub why: String,
+}
+
+/// What a block is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A check ended without a decision.
+    Check(NodeIndex),
+    /// None of the edges of a node could be chosen.
+    Route(NodeIndex),
+    /// It is not known whether an attempt finished.
+    Doubt(NodeIndex),
+    /// Nothing has judged the canary at the present weight.
+    Evidence(NodeIndex),
+    /// A guard has no data or no answer.
+    Guard(GateIndex),
+    /// Somebody else set the weight.
+    Drift,
+    /// The router cannot be read or written.
+    Router,
+    /// The graph is over and the canary has some of the traffic.
+    Graph,
+}
+
+/// A person paused the run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Paused {
+    pub by: String,
+    pub since: Timestamp,
+    pub reason: Option<String>,
+}
+
+/// What the canary cost: asked once, at the end.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct CostCount {
+    pub asked: bool,
+    pub answered: bool,
+    pub cost: Option<Cost>,
+}
+
+impl State {
+    /// The state before the first event.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            stage: Stage::New,
+            started_at: None,
+            ended_at: None,
+            now: None,
+            nodes: vec![NodeState::default(); plan.nodes.len()],
+            edges: vec![EdgeState::default(); plan.edges.len()],
+            active: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            traffic: Traffic::default(),
+            guards: plan
+                .guards
+                .iter()
+                .map(|&gate| GateWatch::new(gate))
+                .collect(),
+            guarding: false,
+            bake: None,
+            blocks: Vec::new(),
+            paused: None,
+            full: None,
+            promoted: false,
+            remarks: Vec::new(),
+            cost: CostCount::default(),
+            answers: Vec::new(),
+            next_command: 1,
+            next_notification: 1,
+            notified: BTreeMap::new(),
+            sent: 0,
+            given_up: 0,
+            graph: Arc::new(Graph::new(plan)),
+        }
+    }
+
+    /// How the run ended, once it has.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self.stage {
+            Stage::Ended { outcome, .. } => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Time of the last event.
+    pub fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    /// Outputs of a node's last attempt; empty for a node that is not in the plan.
+    pub fn outputs(&self, node: NodeIndex) -> &BTreeMap<String, Value> {
+        static EMPTY: BTreeMap<String, Value> = BTreeMap::new();
+        self.nodes
+            .get(node.0)
+            .map_or(&EMPTY, |state| &state.outputs)
+    }
+
+    /// Attempts that are running or asked to end: node and attempt.
+    pub fn running(&self) -> Vec<(NodeIndex, u32)> {
+        self.active
+            .iter()
+            .filter_map(|&index| self.nodes.get(index).map(|node| (NodeIndex(index), node)))
+            .filter(|(_, node)| {
+                matches!(node.life, Life::Running | Life::Cancelling { .. }) && node.attempt > 0
+            })
+            .map(|(index, node)| (index, node.attempt))
+            .collect()
+    }
+
+    /// What operators asked for and what came of it, oldest first; the last 20.
+    pub fn answers(&self) -> &[Answer] {
+        &self.answers
+    }
+
+    /// Waits for a person: an approval, a pause or a block.
+    pub fn needs_person(&self) -> bool {
+        match &self.stage {
+            Stage::Forward => {
+                self.paused.is_some()
+                    || !self.blocks.is_empty()
+                    || self.active.iter().any(|&index| {
+                        self.nodes
+                            .get(index)
+                            .is_some_and(|node| matches!(node.life, Life::Waiting { .. }))
+                    })
+            }
+            _ => false,
+        }
+    }
+
+    /// Evidence from before this time says nothing about the present weight.
+    pub fn evidence_since(&self) -> Option<Timestamp> {
+        self.traffic.since
+    }
+
+    pub(super) fn forward(&self) -> bool {
+        matches!(self.stage, Stage::Forward)
+    }
+}
+
+impl NodeState {
+    pub(super) fn end(&self) -> Option<End> {
+        match self.life {
+            Life::Done(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// Attempts made in this iteration.
+    pub(super) fn tries(&self) -> u32 {
+        self.attempt.saturating_sub(self.attempt_base)
+    }
+}

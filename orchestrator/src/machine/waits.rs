@@ -1,0 +1,479 @@
+//! "Why does nothing happen?": every open question with what is waited for, until when, and what to run.
+
+use jiff::Timestamp;
+
+use super::notify::{ABORT, PROMOTE, REPORT, RESUME, RETRY, STATUS};
+use super::outcome::Outcome;
+use super::report::Wait;
+use super::state::{Block, Cause, Life, Stage, State};
+use super::step::{Machine, after, human};
+use crate::plan::{Action, NodeIndex, Plan};
+
+/// Reads a state at a time.
+pub(super) struct Reader<'a> {
+    pub plan: &'a Plan,
+    pub s: &'a State,
+    pub at: Timestamp,
+}
+
+fn wait(what: impl Into<String>, why: impl Into<String>) -> Wait {
+    Wait {
+        what: what.into(),
+        why: why.into(),
+        since: None,
+        until: None,
+        unblock: None,
+    }
+}
+
+impl Reader<'_> {
+    /// One sentence about now, and what a person may run.
+    pub(super) fn headline(&self) -> (String, Vec<String>) {
+        let lines = |next: &[&str]| next.iter().map(|&line| line.to_owned()).collect();
+        let service = &self.plan.service;
+        match &self.s.stage {
+            Stage::New => ("not started".to_owned(), Vec::new()),
+            Stage::Ended { outcome, why } | Stage::Closing { outcome, why, .. } => {
+                let next: &[&str] = if *outcome == Outcome::Held {
+                    &[ABORT, REPORT]
+                } else {
+                    &[REPORT]
+                };
+                (format!("{}: {why}", outcome.word()), lines(next))
+            }
+            Stage::Failing(failing) => (format!("going back: {}", failing.why), lines(&[STATUS])),
+            Stage::Forward => {
+                if let Some(block) = self.s.blocks.first() {
+                    return (
+                        format!("blocked: {}", block.why),
+                        lines(unblocks(block.cause)),
+                    );
+                }
+                if let Some(paused) = &self.s.paused {
+                    return (format!("paused by {}", paused.by), lines(&[RESUME, ABORT]));
+                }
+                if let Some(node) = self
+                    .active()
+                    .find(|node| matches!(self.life(*node), Life::Waiting { .. }))
+                {
+                    return (
+                        format!("{} needs an approval", self.id(node)),
+                        lines(&[PROMOTE, ABORT]),
+                    );
+                }
+                let weight = self.s.traffic.desired;
+                if self.s.bake.is_some() && self.s.traffic.since.is_some() {
+                    return (
+                        format!(
+                            "{service} has all of the traffic and is watched before it counts as promoted"
+                        ),
+                        lines(&[PROMOTE, ABORT]),
+                    );
+                }
+                let running: Vec<_> = self
+                    .active()
+                    .filter(|node| {
+                        matches!(
+                            self.life(*node),
+                            Life::Running | Life::Cancelling { .. } | Life::Verifying { .. }
+                        )
+                    })
+                    .map(|node| self.id(node))
+                    .collect();
+                let doing = if running.is_empty() {
+                    "nothing runs".to_owned()
+                } else {
+                    running.join(", ")
+                };
+                let place = if self.s.graph.moves_traffic {
+                    format!(", canary at {weight}")
+                } else {
+                    String::new()
+                };
+                (format!("{doing}{place}"), lines(&[PROMOTE, ABORT]))
+            }
+        }
+    }
+
+    fn active(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+        self.s.active.iter().map(|&index| NodeIndex(index))
+    }
+
+    fn life(&self, node: NodeIndex) -> &Life {
+        &self.s.nodes[node.0].life
+    }
+
+    fn id(&self, node: NodeIndex) -> &str {
+        &self.plan.node(node).id
+    }
+
+    /// Most important first.
+    pub(super) fn waits(&self) -> Vec<Wait> {
+        let mut waits = Vec::new();
+        match &self.s.stage {
+            Stage::New => waits.push(wait("the start", "the run has not started")),
+            Stage::Ended { .. } => {}
+            Stage::Closing { until, .. } => {
+                waits.push(Wait {
+                    until: Some(*until),
+                    ..wait(
+                        "the count of what the canary cost",
+                        "the run ends with or without it",
+                    )
+                });
+            }
+            Stage::Failing(failing) => {
+                if failing.needs_zero && !failing.zero_seen {
+                    let problem = self
+                        .s
+                        .traffic
+                        .problem
+                        .as_deref()
+                        .unwrap_or("the router has not confirmed it yet");
+                    let why = format!(
+                        "traffic is being taken off the canary: {problem}; it is written again and again"
+                    );
+                    waits.push(Wait {
+                        since: Some(failing.since),
+                        ..wait("weight 0 %", why)
+                    });
+                }
+                self.block_waits(&mut waits);
+                self.node_waits(&mut waits);
+            }
+            Stage::Forward => {
+                self.block_waits(&mut waits);
+                if let Some(paused) = &self.s.paused {
+                    let because = paused
+                        .reason
+                        .as_ref()
+                        .map(|reason| format!(": {reason}"))
+                        .unwrap_or_default();
+                    let why = format!(
+                        "{} paused the run{because}; nothing new is started, checks and guards go on",
+                        paused.by
+                    );
+                    waits.push(Wait {
+                        since: Some(paused.since),
+                        unblock: Some(RESUME.to_owned()),
+                        ..wait("a person", why)
+                    });
+                }
+                self.router_waits(&mut waits);
+                self.node_waits(&mut waits);
+                self.bake_wait(&mut waits);
+            }
+        }
+        if waits.is_empty() && !matches!(self.s.stage, Stage::Ended { .. }) {
+            waits.push(wait(
+                "the next event",
+                "everything that is known has been acted upon",
+            ));
+        }
+        waits
+    }
+
+    fn block_waits(&self, waits: &mut Vec<Wait>) {
+        for Block { cause, since, why } in &self.s.blocks {
+            let until = after(*since, self.plan.deadlines.decision);
+            let then = if self.s.forward() {
+                "the run goes back"
+            } else {
+                "it counts as failed"
+            };
+            let how = match cause {
+                Cause::Check(_) | Cause::Guard(_) => {
+                    "it goes on being measured and the run goes on by itself when good evidence is back"
+                }
+                Cause::Route(_) => "`retry` checks again, `promote` goes on as if it had passed",
+                Cause::Doubt(_) => "`retry` runs it again, `promote` takes it as done",
+                Cause::Evidence(_) => "`promote` lets the weight rise",
+                Cause::Drift => {
+                    "`retry` writes this run's weight again, `promote` takes the other one"
+                }
+                Cause::Router => "it is asked again and again",
+                Cause::Graph => "`promote` goes to 100 %",
+            };
+            waits.push(Wait {
+                what: "a decision".to_owned(),
+                why: format!("{why}; {how}; without a decision {then}"),
+                since: Some(*since),
+                until: Some(until),
+                unblock: unblocks(*cause).first().map(|&line| line.to_owned()),
+            });
+        }
+    }
+
+    fn router_waits(&self, waits: &mut Vec<Wait>) {
+        let traffic = &self.s.traffic;
+        if let Some(problem) = &traffic.problem
+            && !self
+                .s
+                .blocks
+                .iter()
+                .any(|block| matches!(block.cause, Cause::Drift | Cause::Router))
+        {
+            let why = format!(
+                "the weight {} is not in force: {problem}; it is asked again and again",
+                traffic.desired
+            );
+            waits.push(Wait {
+                since: traffic.failing_since,
+                unblock: Some(RETRY.to_owned()),
+                ..wait("the router", why)
+            });
+        } else if let Some(out) = &traffic.out
+            && (out.write.is_some() || traffic.observed.is_none())
+        {
+            let why = match out.write {
+                Some(weight) => format!("the weight {weight} is written and not read back yet"),
+                None => "the weight is looked at before anything rises".to_owned(),
+            };
+            waits.push(Wait {
+                since: Some(out.at),
+                ..wait("the router", why)
+            });
+        }
+    }
+
+    fn bake_wait(&self, waits: &mut Vec<Wait>) {
+        if self.s.bake.is_none() {
+            return;
+        }
+        let machine = self.machine();
+        let Some(until) = machine.bake_until() else {
+            return;
+        };
+        let why = match machine.bake_held() {
+            Some(held) if self.at >= until => format!(
+                "100 % was watched for {}, but {held}",
+                human(self.plan.bake)
+            ),
+            _ => format!(
+                "100 % is watched for {} before it counts as promoted",
+                human(self.plan.bake)
+            ),
+        };
+        waits.push(Wait {
+            since: self.s.traffic.since,
+            until: Some(until),
+            unblock: Some(PROMOTE.to_owned()),
+            ..wait("the end of the bake", why)
+        });
+    }
+
+    /// The machine's own questions, asked of a copy: the report never disagrees with what it does.
+    fn machine(&self) -> Machine<'_> {
+        Machine {
+            plan: self.plan,
+            s: self.s.clone(),
+            at: self.at,
+            out: Vec::new(),
+            unsettled: false,
+        }
+    }
+
+    fn node_waits(&self, waits: &mut Vec<Wait>) {
+        for node in self.active() {
+            let state = &self.s.nodes[node.0];
+            let id = self.id(node);
+            match &state.life {
+                Life::Waiting { since } => {
+                    let machine = self.machine();
+                    let Some(approval) = machine.approval(node) else {
+                        continue;
+                    };
+                    let who = if approval.approvers.is_empty() {
+                        "somebody".to_owned()
+                    } else {
+                        approval.approvers.join(" or ")
+                    };
+                    let more = if approval.required > 1 {
+                        format!(" ({} of {} have)", state.agreed.len(), approval.required)
+                    } else {
+                        String::new()
+                    };
+                    let until = machine.approval_due(node, *since);
+                    let then = if until.is_some() {
+                        "; without an answer it times out"
+                    } else {
+                        ""
+                    };
+                    waits.push(Wait {
+                        what: format!("approval of {id}"),
+                        why: format!("{who} must agree{more}: {}{then}", approval.prompt),
+                        since: Some(*since),
+                        until,
+                        unblock: Some(PROMOTE.to_owned()),
+                    });
+                }
+                Life::Backoff { until } => {
+                    let why = state
+                        .reason
+                        .clone()
+                        .unwrap_or_else(|| "it failed".to_owned());
+                    waits.push(Wait {
+                        until: Some(*until),
+                        unblock: Some(RETRY.to_owned()),
+                        ..wait(format!("the next attempt of {id}"), why)
+                    });
+                }
+                Life::Verifying { until } => {
+                    waits.push(Wait {
+                        until: Some(*until),
+                        ..wait(
+                            format!("runtime.verify of {id}"),
+                            "it was running when the run was interrupted",
+                        )
+                    });
+                }
+                Life::Cancelling { until, .. } => {
+                    waits.push(Wait {
+                        until: Some(*until),
+                        ..wait(
+                            format!("the end of {id}"),
+                            state.reason.clone().unwrap_or_default(),
+                        )
+                    });
+                }
+                Life::Ready => waits.push(self.ready_wait(node)),
+                Life::Running => self.running_wait(node, waits),
+                Life::Stuck | Life::Pending | Life::Done(_) => {}
+            }
+        }
+    }
+
+    fn ready_wait(&self, node: NodeIndex) -> Wait {
+        let machine = self.machine();
+        let id = self.id(node);
+        let held = machine.raise_held();
+        if self.s.paused.is_some() {
+            return Wait {
+                unblock: Some(RESUME.to_owned()),
+                ..wait(format!("node {id}"), "it is ready; the run is paused")
+            };
+        }
+        match held {
+            Some(held) if machine.raises(node) => {
+                let guards: Vec<_> = self
+                    .s
+                    .guards
+                    .iter()
+                    .map(|one| self.plan.gate(one.gate).name.as_str())
+                    .collect();
+                let evidence = if self.s.traffic.evidence.is_none()
+                    && !self.s.traffic.desired.is_zero()
+                    && !guards.is_empty()
+                {
+                    format!("; it rises when one of {} passes", guards.join(", "))
+                } else {
+                    String::new()
+                };
+                Wait {
+                    unblock: Some(PROMOTE.to_owned()),
+                    ..wait(
+                        format!("node {id}"),
+                        format!("it would raise the weight, and {held}{evidence}"),
+                    )
+                }
+            }
+            _ => wait(
+                format!("node {id}"),
+                "it is ready; the weight is not known to be in force",
+            ),
+        }
+    }
+
+    fn running_wait(&self, node: NodeIndex, waits: &mut Vec<Wait>) {
+        let state = &self.s.nodes[node.0];
+        let id = self.id(node);
+        match &self.plan.node(node).action {
+            Action::Analyze(_) => {
+                let Some(check) = &state.check else { return };
+                if check.started.is_none() {
+                    waits.push(wait(
+                        format!("node {id}"),
+                        "it judges from when the weight is known to be in force",
+                    ));
+                    return;
+                }
+                if let (Some(until), false) = (check.until, check.blocked) {
+                    waits.push(Wait {
+                        since: check.started,
+                        until: Some(until),
+                        unblock: Some(PROMOTE.to_owned()),
+                        ..wait(
+                            format!("the end of the soak of {id}"),
+                            "its gates are judged until then",
+                        )
+                    });
+                }
+                for one in &check.gates {
+                    let name = &self.plan.gate(one.gate).name;
+                    let said = match &one.last {
+                        Some(last) if one.pending() => format!(
+                            "{}; no data yet, that counts from {} on",
+                            last.message,
+                            clock(one.data_due)
+                        ),
+                        Some(last) => last.message.clone(),
+                        None => "not measured yet".to_owned(),
+                    };
+                    let until = one.next_at(self.plan.gate(one.gate));
+                    if until.is_some() || one.asked.is_some() {
+                        waits.push(Wait {
+                            since: check.started,
+                            until,
+                            ..wait(format!("evidence for {name}"), said)
+                        });
+                    }
+                }
+            }
+            Action::SetWeight(_) | Action::Call => {}
+            Action::Promote if state.tries() == 0 => {}
+            Action::VerifyWeight(_) => {
+                let seen = self.s.traffic.seen.map_or_else(
+                    || "the router counts no requests yet".to_owned(),
+                    |(canary, all)| format!("{canary} of {all} requests went to the canary"),
+                );
+                waits.push(Wait {
+                    since: state.attempt_at,
+                    until: self.machine().verify_due(node),
+                    ..wait(format!("node {id}"), seen)
+                });
+            }
+            _ => {
+                let until = self
+                    .plan
+                    .node(node)
+                    .timeout
+                    .zip(state.attempt_at)
+                    .map(|(bound, started)| after(started, bound));
+                waits.push(Wait {
+                    since: state.attempt_at,
+                    until,
+                    ..wait(
+                        format!("node {id}"),
+                        format!("it runs (attempt {})", state.tries()),
+                    )
+                });
+            }
+        }
+    }
+}
+
+fn clock(at: Option<Timestamp>) -> String {
+    at.map_or_else(
+        || "now".to_owned(),
+        |at| at.strftime("%H:%M:%S").to_string(),
+    )
+}
+
+fn unblocks(cause: Cause) -> &'static [&'static str] {
+    match cause {
+        Cause::Evidence(_) | Cause::Graph => &[PROMOTE, ABORT],
+        Cause::Router => &[RETRY, ABORT],
+        Cause::Drift | Cause::Doubt(_) => &[RETRY, PROMOTE, ABORT],
+        Cause::Check(_) | Cause::Route(_) | Cause::Guard(_) => &[PROMOTE, RETRY, ABORT],
+    }
+}

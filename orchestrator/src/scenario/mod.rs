@@ -1,0 +1,3 @@
+//! Runs on a virtual clock: the simulated world that `canary test` and the machine's own tests share.
+
+pub mod simulation;
