@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod machine;
 pub mod node;
+pub mod notify;
 pub mod osop;
 pub mod plan;
 pub mod run;

@@ -167,7 +167,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(path in "[$.a\\[\\]'\"0-9é*-]{0,20}") {
-            let _ = get(&path, &json!({"a": ["é", {"": 1}]}));
+            drop(get(&path, &json!({"a": ["é", {"": 1}]})).map(Option::<&Value>::cloned));
         }
     }
 }

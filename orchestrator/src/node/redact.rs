@@ -144,8 +144,13 @@ fn percent(text: &str, plus: bool, lower: bool) -> String {
             }
             b'~' if !plus => out.push('~'),
             b' ' if plus => out.push('+'),
-            _ if lower => drop(write!(out, "%{byte:02x}")),
-            _ => drop(write!(out, "%{byte:02X}")),
+            _ => {
+                let _never_fails = if lower {
+                    write!(out, "%{byte:02x}")
+                } else {
+                    write!(out, "%{byte:02X}")
+                };
+            }
         }
     }
     out

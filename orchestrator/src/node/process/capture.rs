@@ -17,11 +17,11 @@ pub const LARGEST_LOG: u64 = 10 * 1024 * 1024;
 const KEPT: usize = 1024 * 1024;
 
 /// Of each stream the last so many bytes become an output.
-pub const TAIL: usize = 64 * 1024;
+pub(super) const TAIL: usize = 64 * 1024;
 
 /// The log of one attempt; both streams write to it.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub(crate) struct Log {
     inner: Arc<Mutex<Option<Open>>>,
 }
 
@@ -34,7 +34,7 @@ struct Open {
 impl Log {
     /// Creates the file; it is readable by its owner only. A log that cannot be written is said in the program's own
     /// log and does not stop the work.
-    pub async fn create(path: Option<&Path>) -> Self {
+    pub(crate) async fn create(path: Option<&Path>) -> Self {
         let file = match path {
             None => None,
             Some(path) => match create(path).await {
@@ -54,7 +54,7 @@ impl Log {
     }
 
     /// Appends; it is already redacted.
-    pub async fn write(&self, bytes: &[u8]) {
+    pub(crate) async fn write(&self, bytes: &[u8]) {
         let mut guard = self.inner.lock().await;
         let Some(open) = guard.as_mut() else { return };
         let fits = usize::try_from(open.room)
@@ -147,7 +147,12 @@ fn text(bytes: &VecDeque<u8>, from: usize) -> String {
 }
 
 /// Reads a stream to its end.
-pub async fn pump(mut from: impl AsyncRead + Unpin, to: Captured, log: Log, redactor: Redactor) {
+pub(super) async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    to: Captured,
+    log: Log,
+    redactor: Redactor,
+) {
     let mut stream = Stream::new(redactor);
     let mut buffer = vec![0; 16 * 1024];
     loop {

@@ -27,7 +27,7 @@ struct Stat {
 }
 
 /// Marks a process that is alive or not yet reaped. `None` where the system has no `/proc`.
-pub fn mark(pid: u32) -> Option<ProcessMark> {
+pub(super) fn mark(pid: u32) -> Option<ProcessMark> {
     Some(ProcessMark {
         pid,
         start_ticks: stat(pid)?.start_ticks,
@@ -81,7 +81,7 @@ pub async fn end_process(mark: &ProcessMark, run: &str) -> Ended {
 
 /// Ends a group: leaves it `first` to end by itself, then SIGTERM, [`GRACE`], SIGKILL. True when nothing of it lives.
 /// The leader may be a zombie that its parent has yet to reap: that keeps the group's number from being reused.
-pub async fn end(group: Pid, first: Duration) -> bool {
+pub(super) async fn end(group: Pid, first: Duration) -> bool {
     if gone_within(group, first).await {
         return true;
     }
@@ -96,7 +96,7 @@ pub async fn end(group: Pid, first: Duration) -> bool {
 }
 
 /// Sends a signal to a whole group. That there is nobody left to take it is no error.
-pub fn signal(group: Pid, signal: Signal) {
+pub(super) fn signal(group: Pid, signal: Signal) {
     if let Err(error) = kill_process_group(group, signal)
         && error != Errno::SRCH
     {

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::machine::ProcessMark;
 use crate::node::redact::Redactor;
 
+pub(super) use capture::Log;
 pub use capture::{Captured, LARGEST_LOG};
 pub use group::{Ended, GRACE, end_process};
 pub use words::Exit;
