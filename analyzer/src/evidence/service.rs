@@ -8,14 +8,15 @@ use super::{Arm, Window};
 /// What both kinds of source yield for a service over one window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceEvidence {
-    /// The window that was asked for. No count in here is from outside it.
+    /// The window that was asked for. What a direct scrape counted lies wholly inside it; what Prometheus counted may begin
+    /// and end up to one scrape interval earlier, for its samples are that old.
     pub window: Window,
     /// The version that people trust.
     pub stable: ArmEvidence,
     /// The version on trial.
     pub canary: ArmEvidence,
-    /// Data of this window are known to be missing (the source warned, a target could not be scraped at the end):
-    /// the counts are then a lower bound and nothing may be concluded from them. `notes` says what is missing.
+    /// Data that matter are known to be missing (the source warned, or a process of the canary could not be read at the end of
+    /// the window): the counts are then a lower bound and nothing may be concluded from them. `notes` says what is missing.
     pub partial: bool,
     /// What a reader should know about how the counts came about, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

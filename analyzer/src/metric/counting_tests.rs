@@ -156,13 +156,18 @@ fn the_first_look_counts_only_if_its_start_is_known() {
 #[test]
 fn gaps_are_reported_and_nothing_is_concluded_from_them() {
     let mut ledger = ledger(&[(0, page(10, 0, 10))]);
-    ledger.record_failure(
-        "proxy",
-        Failure {
-            at: at(5),
-            reason: "refused".to_owned(),
-        },
+    let failure = Failure {
+        at: at(5),
+        reason: "refused".to_owned(),
+    };
+    ledger.record_failure("proxy", &[Arm::Stable], failure.clone());
+    assert!(
+        !ledger.evidence(window(0, 10)).partial,
+        "stable is only what the canary is compared with"
     );
+    ledger.forget("proxy");
+    ledger.record("proxy", reading(0, &page(10, 0, 10)));
+    ledger.record_failure("proxy", &Arm::BOTH, failure);
     let failing = ledger.evidence(window(0, 10));
     assert!(failing.partial);
     assert!(

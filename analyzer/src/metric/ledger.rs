@@ -41,6 +41,8 @@ pub struct Failure {
 #[derive(Debug, Default)]
 struct Target {
     last: Option<Reading>,
+    /// As of the last failed look.
+    reports_on_canary: bool,
     /// Failed looks since the window of interest may have begun; bounded.
     failures: VecDeque<Failure>,
     /// The first reading, if what it counted cannot be told from what was before it.
@@ -119,9 +121,10 @@ impl Ledger {
         }
     }
 
-    /// Takes note of a look that failed: a gap. Nothing is concluded from it.
-    pub fn record_failure(&mut self, target: &str, failure: Failure) {
+    /// Takes note of a look that failed, at a target that reports on these arms: a gap. Nothing is concluded from it.
+    pub fn record_failure(&mut self, target: &str, arms: &[Arm], failure: Failure) {
         let state = self.targets.entry(Arc::from(target)).or_default();
+        state.reports_on_canary = arms.contains(&Arm::Canary);
         if state.failures.len() == FAILURES_KEPT {
             state.failures.pop_front();
         }
@@ -203,7 +206,7 @@ impl Ledger {
     }
 
     /// A target that failed and came back lost nothing but a restart in between. One that is failing at the end of the window
-    /// may hide what matters most.
+    /// may hide what matters most; for the canary that makes the evidence partial.
     fn note_gaps(&self, window: Window, evidence: &mut ServiceEvidence) {
         for (name, target) in &self.targets {
             let mut failures = target

@@ -15,7 +15,7 @@ use crate::evidence::{Arm, ServiceEvidence, SourceError, Window};
 use crate::exposition::{self, Limits};
 use crate::metric::{Counters, Failure, Ledger, Reading, Selector, ServiceMetrics};
 
-/// What is scraped.
+/// What is scraped. An address without a path means its `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
     /// Each address belongs to one arm: the pods of stable and of the canary. The selectors of the arms are not needed.
@@ -192,7 +192,8 @@ impl Scraper {
                         at: now(),
                         reason: error.to_string(),
                     };
-                    state.ledger.record_failure(&target.name, failure);
+                    let arms: Vec<Arm> = target.arms.iter().map(|(arm, _)| *arm).collect();
+                    state.ledger.record_failure(&target.name, &arms, failure);
                     state.failing.insert(target.name.clone(), error.clone());
                     report.failures.push((target.name, error));
                 }
@@ -347,7 +348,10 @@ fn resolve(
     }
     let mut resolved: Vec<Target> = Vec::with_capacity(listed.len());
     for (text, arms) in listed {
-        let (url, auth) = http::address("target", text)?;
+        let (mut url, auth) = http::address("target", text)?;
+        if url.path() == "/" {
+            url.set_path("/metrics");
+        }
         if auth.is_some() {
             return Err(wrong(format!(
                 "{}: credentials do not belong into the address",

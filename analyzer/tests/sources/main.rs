@@ -4,3 +4,4 @@
 mod misbehaving;
 mod prometheus;
 mod support;
+mod tls;

@@ -387,7 +387,7 @@ fn proxy() -> ServiceMetrics {
 }
 
 fn scraper(server: &Server) -> Scraper {
-    let targets = Targets::Labelled(vec![format!("{}/metrics", server.url())]);
+    let targets = Targets::Labelled(vec![server.url()]);
     let options = ScrapeOptions {
         timeout: Duration::from_millis(400),
         ..ScrapeOptions::default()
@@ -467,7 +467,7 @@ async fn targets_are_checked() {
     );
     assert_eq!(
         refused(per_arm(&["http://a/"], &["http://a/"])),
-        "targets: http://a/ is named twice"
+        "targets: http://a/metrics is named twice"
     );
     let secret = refused(per_arm(&["http://ann:hidden@a/"], &[]));
     assert!(
