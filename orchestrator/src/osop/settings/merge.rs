@@ -72,6 +72,17 @@ pub fn merge(
     (settings, d)
 }
 
+/// The mapping that holds: the workflow's over the profile's.
+pub(super) fn merged_tree(workflow: &Workflow, profile: Option<&Profile>) -> Option<Value> {
+    match (
+        workflow.x_canary.as_ref(),
+        profile.map(|profile| &profile.value),
+    ) {
+        (Some(own), Some(profile)) => Some(merge_values(own, profile)),
+        (own, profile) => own.or(profile).cloned(),
+    }
+}
+
 /// How the values of two mappings are brought together.
 #[derive(Clone, Copy)]
 enum Rule {
@@ -201,7 +212,7 @@ fn add_variables(
 }
 
 /// `name=value`; the value is what YAML would make of it, and empty text if there is none. The last of a name wins.
-fn read_sets(sets: &[String], d: &mut Diagnostics) -> Vec<(Spanned<String>, Value)> {
+pub(super) fn read_sets(sets: &[String], d: &mut Diagnostics) -> Vec<(Spanned<String>, Value)> {
     let file = d.file(Origin::CommandLine);
     let mut variables: Vec<(Spanned<String>, Value)> = Vec::new();
     let mut at = 0;

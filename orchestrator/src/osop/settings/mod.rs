@@ -2,6 +2,7 @@
 
 mod channel;
 mod gate;
+mod listing;
 mod merge;
 mod model;
 mod read;
@@ -11,6 +12,7 @@ mod source;
 
 pub use channel::{Channel, ChannelTarget, ChannelType, NotifyEvent, WebhookUrl};
 pub use gate::{Compat, GateMetric, GateSettings, Syntax, ThresholdRange, read as read_gate};
+pub use listing::{Listed, list};
 pub use merge::{Profile, merge, parse_profile};
 pub use model::{
     Approvals, Deadlines, LatencyMetric, LatencyUnit, Metrics, OnFailure, Queries, QuerySettings,

@@ -179,6 +179,40 @@ fn the_workflow_wins_and_values_know_where_they_are_from() {
 }
 
 #[test]
+fn the_list_says_what_holds_and_where_it_is_from() {
+    let workflow = workflow(
+        "variables: {A: default, B: default, C: default, API_TOKEN: geheim}\nx-canary:\n  bake: 1m\n  variables: {A: own}\n",
+    );
+    let profile = "bake: 2m\nvariables: {B: profile}\ngates: [{name: e, metric: error_rate, threshold_range: {max: 1%}}]\n\
+                   approvals: {approvers: [ann, bob]}";
+    let (profile, _) = parse_profile(SourceFile::new("p.yaml", profile));
+    let listed = list(&workflow, profile.as_ref(), &["A=set".to_owned()]);
+    let lines: Vec<String> = listed
+        .iter()
+        .map(|l| {
+            format!(
+                "{} = {} ({}:{})",
+                l.path, l.value, l.span.origin, l.span.line
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "bake = 1m (workflow:10)",
+            "variables.B = profile (profile:2)",
+            "gates[e].name = e (profile:3)",
+            "gates[e].metric = error_rate (profile:3)",
+            "gates[e].threshold_range.max = 1% (profile:3)",
+            "approvals.approvers = [\"ann\",\"bob\"] (profile:4)",
+            "variables.A = set (command line:1)",
+            "variables.C = default (workflow:8)",
+            "variables.API_TOKEN = ******** (workflow:8)",
+        ]
+    );
+}
+
+#[test]
 fn top_level_variables_are_defaults() {
     let workflow = workflow("variables: {A: default, B: default}\n");
     let (profile, _) = parse_profile(SourceFile::new("p.yaml", "variables: {A: profile}"));
