@@ -356,3 +356,74 @@ async fn metrics_over_tcp_and_nothing_else() {
     stop.cancel();
     task.await.unwrap();
 }
+
+/// Reads the text by the grammar of OpenMetrics 1.0, as far as counters, gauges and histograms go.
+#[tokio::test]
+async fn metrics_are_well_formed_and_hang_together() {
+    let backend = Backend::saying("x").await;
+    let serving = serve(backend.uri(), backend.uri(), 20, |_| {}).await;
+    let client = http1();
+    for _ in 0..100 {
+        answer(&client, serving.get("/")).await;
+    }
+    let text = serving.handle.metrics_text();
+    let mut family = ("", "");
+    let mut buckets: Vec<(f64, u64)> = Vec::new();
+    let mut families = std::collections::HashSet::new();
+    let mut seen = std::collections::HashSet::new();
+    let body = text.strip_suffix("# EOF\n").unwrap();
+    for line in body.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split_once(' ').unwrap();
+            assert!(families.insert(family.0), "family {} twice", family.0);
+            continue;
+        }
+        if line.starts_with("# HELP ") || line.starts_with("# UNIT ") {
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(seen.insert(series.to_owned()), "{series} twice");
+        let value: f64 = value.parse().unwrap();
+        assert!(value.is_finite(), "{line}");
+        let suffix = series
+            .split('{')
+            .next()
+            .unwrap()
+            .strip_prefix(family.0)
+            .unwrap();
+        match (family.1, suffix) {
+            ("counter", "_total") | ("gauge", "") | ("histogram", "_sum") => {}
+            ("histogram", "_count") => buckets.clear(),
+            ("histogram", "_bucket") => {
+                let le = series
+                    .split("le=\"")
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap();
+                let le = if le == "+Inf" {
+                    f64::INFINITY
+                } else {
+                    le.parse().unwrap()
+                };
+                let count = line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+                if let Some((last_le, last)) = buckets.last() {
+                    assert!(le > *last_le && count >= *last, "{line}");
+                }
+                buckets.push((le, count));
+            }
+            other => panic!("{other:?} in {line}"),
+        }
+    }
+    for (arm, want) in [("stable", 80), ("canary", 20)] {
+        assert_eq!(serving.requests(arm, "2xx"), want);
+        let of = |what: &str| {
+            serving.metric(&format!(
+                "canary_proxy_request_duration_seconds_{what}arm=\"{arm}\"}}"
+            ))
+        };
+        assert_eq!(of("count{"), want);
+        assert_eq!(of("bucket{le=\"+Inf\","), want);
+    }
+}
