@@ -185,13 +185,22 @@ impl Ledger {
             sum.buckets = buckets;
             let resets = sum.resets;
             if dropped {
-                evidence.notes.push(format!("{arm}: latency buckets differ between pods or versions; only the bounds they share are used"));
+                evidence.notes.push(format!(
+                    "{arm}: latency buckets differ between pods or versions; only \
+ the bounds they share are used"
+                ));
             }
             if resets > 0 {
-                evidence.notes.push(format!("{arm}: counters were reset {resets} times (restarts); requests between the last scrape and a restart are not counted"));
+                evidence.notes.push(format!(
+                    "{arm}: counters were reset {resets} times (restarts); requests \
+ between the last scrape and a restart are not counted"
+                ));
             }
             if missed > 0 {
-                evidence.notes.push(format!("{arm}: {missed} targets were seen for the first time within the window; what they had counted before that is left out"));
+                evidence.notes.push(format!(
+                    "{arm}: {missed} targets were seen for the first time within \
+ the window; what they had counted before that is left out"
+                ));
             }
         }
         self.note_gaps(window, &mut evidence);
@@ -200,7 +209,10 @@ impl Ledger {
             .filter(|dropped| *dropped > window.start())
         {
             evidence.partial = true;
-            evidence.notes.push(format!("increments up to {dropped} are no longer kept; use a shorter window or scrape less often"));
+            evidence.notes.push(format!(
+                "increments up to {dropped} are no longer kept; use \
+ a shorter window or scrape less often"
+            ));
         }
         evidence
     }
@@ -227,10 +239,18 @@ impl Ledger {
                 reading.answered > last.at && reading.answered <= window.end()
             });
             if back {
-                evidence.notes.push(format!("{name}: {count} scrapes failed since {first}, then it answered again; its counts cover the gap unless it restarted ({})", last.reason));
+                evidence.notes.push(format!(
+                    "{name}: {count} scrapes failed since {first}, then it answered \
+ again; its counts cover the gap unless it restarted ({})",
+                    last.reason
+                ));
             } else {
-                evidence.partial = true;
-                evidence.notes.push(format!("{name}: not answering at the end of the window ({count} failed scrapes since {first}): {}", last.reason));
+                evidence.partial |= target.reports_on_canary;
+                evidence.notes.push(format!(
+                    "{name}: not answering at the end of the \
+ window ({count} failed scrapes since {first}): {}",
+                    last.reason
+                ));
             }
         }
     }
