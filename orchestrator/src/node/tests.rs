@@ -166,6 +166,7 @@ fn report() -> Report {
         service: "shop".to_owned(),
         phase: RunPhase::Ended,
         headline: "error-rate was 7.5 %, the limit is < 1 %".to_owned(),
+        answers: Vec::new(),
         outcome: None,
         traffic: None,
         nodes: Vec::new(),
