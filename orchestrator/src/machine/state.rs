@@ -295,6 +295,12 @@ impl State {
         self.traffic.since
     }
 
+    /// Nothing but the time and what was answered is different: what a person asked for changed nothing.
+    pub fn unchanged_since(&self, before: &Self) -> bool {
+        let bare = |state: &Self| Self { now: None, answers: Vec::new(), ..state.clone() };
+        bare(self) == bare(before)
+    }
+
     pub(super) fn forward(&self) -> bool {
         matches!(self.stage, Stage::Forward)
     }

@@ -179,6 +179,7 @@ fn report() -> Report {
         ended_at: None,
         at: Timestamp::UNIX_EPOCH,
         next: Vec::new(),
+        answers: Vec::new(),
     }
 }
 

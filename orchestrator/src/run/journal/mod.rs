@@ -99,7 +99,7 @@ impl<E: Serialize + DeserializeOwned> Settled<E> {
         );
         let crc = crc32fast::hash(line.as_bytes());
         line.pop();
-        line.push_str(&format!("{CRC_OPEN}{crc:08x}{CRC_CLOSE}\n"));
+        line = format!("{line}{CRC_OPEN}{crc:08x}{CRC_CLOSE}\n");
         let bytes = line.len() - 1;
         if bytes > MAX_LINE {
             Err(EncodeError::TooLong {

@@ -95,7 +95,7 @@ impl RunDirectory {
     }
 
     pub(super) fn write_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.write_json(&self.inputs(), snapshot)
+        write_json(&self.inputs(), snapshot)
     }
 
     /// What the run was started with.
@@ -136,7 +136,7 @@ impl RunDirectory {
 
     /// Keeps the last report; from now on, the run counts as ended.
     pub fn write_report(&self, report: &impl serde::Serialize) -> Result<(), StoreError> {
-        self.write_json(&self.report(), report)
+        write_json(&self.report(), report)
     }
 
     /// The last report of a run that has ended.
@@ -199,14 +199,14 @@ impl RunDirectory {
     pub(super) fn remove(&self) -> Result<(), StoreError> {
         fs::remove_dir_all(&self.path).map_err(StoreError::io("remove", &self.path))
     }
+}
 
-    fn write_json(&self, path: &Path, value: &impl serde::Serialize) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec_pretty(value).map_err(|error| StoreError::Malformed {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })?;
-        files::write_atomically(path, &bytes).map_err(StoreError::io("write", path))
-    }
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(|error| StoreError::Malformed {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })?;
+    files::write_atomically(path, &bytes).map_err(StoreError::io("write", path))
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, StoreError> {

@@ -32,7 +32,7 @@ impl Store {
                 runs.push((created, number(&id), run));
             }
         }
-        runs.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+        runs.sort_by_key(|(created, number, _)| std::cmp::Reverse((*created, *number)));
         Ok(runs.into_iter().map(|(_, _, run)| run).collect())
     }
 

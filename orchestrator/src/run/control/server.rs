@@ -1,0 +1,195 @@
+//! The run's side of the control socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::lines::{self, Line};
+use super::{Answer, MAX_REQUEST, Present, Request};
+use crate::run::driver::Handle;
+
+/// Connections at the same time.
+const MOST: usize = 64;
+
+/// How long a connection may say nothing.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long a client may take to read one answer.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// Answers on the control socket until it is dropped; the socket is removed then.
+#[derive(Debug)]
+pub struct ControlServer {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl ControlServer {
+    /// Listens there; nothing else may be at that path. Must be called inside a runtime.
+    pub fn start(path: &Path, handle: Handle) -> io::Result<Self> {
+        let listener = UnixListener::bind(path)?;
+        // The directory is ours alone already; this holds where somebody opens it up.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let task = tokio::spawn(accept(listener, handle));
+        Ok(Self {
+            path: path.to_owned(),
+            task,
+        })
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.task.abort();
+        // Whoever drives the run next removes what is left.
+        let _left = fs::remove_file(&self.path);
+    }
+}
+
+async fn accept(listener: UnixListener, handle: Handle) {
+    let free = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, for example: not a reason to spin.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (handle, permit) = (handle.clone(), free.clone().try_acquire_owned());
+        tokio::spawn(async move {
+            // A client that goes away in the middle harms nobody.
+            let _gone = match permit {
+                Ok(_permit) => serve(stream, handle).await,
+                Err(_) => {
+                    refuse(
+                        stream,
+                        format!("{MOST} connections are open already, try again"),
+                    )
+                    .await
+                }
+            };
+        });
+    }
+}
+
+async fn refuse(stream: UnixStream, message: String) -> io::Result<()> {
+    let (_, mut write) = stream.into_split();
+    say(&mut write, &Answer::Error { message }).await
+}
+
+async fn serve(stream: UnixStream, handle: Handle) -> io::Result<()> {
+    let peer = stream.peer_cred()?.uid();
+    let ours = rustix::process::geteuid().as_raw();
+    if peer != ours && peer != 0 {
+        return refuse(
+            stream,
+            format!("this run belongs to user id {ours}, you are user id {peer}"),
+        )
+        .await;
+    }
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let Ok(line) = timeout(IDLE, lines::read(&mut read, MAX_REQUEST)).await else {
+            return Ok(());
+        };
+        match line? {
+            Line::End => return Ok(()),
+            Line::Malformed(why) => {
+                let message = format!("the request is not understood: {why}");
+                return say(&mut write, &Answer::Error { message }).await;
+            }
+            Line::Value(Request::Report) => {
+                let present = Box::new(Present::from(&*handle.view().borrow()));
+                say(&mut write, &Answer::Report { present }).await?;
+            }
+            Line::Value(Request::Subscribe) => return stream_reports(read, write, &handle).await,
+            Line::Value(Request::Operator {
+                action,
+                by,
+                reason,
+                wait,
+            }) => {
+                let by = if by.is_empty() {
+                    format!("user id {peer}")
+                } else {
+                    by
+                };
+                let message = match handle.operator(action, by, reason).await {
+                    Err(gone) => Some(gone.to_string()),
+                    Ok(reply) if reply.refused => {
+                        say(
+                            &mut write,
+                            &Answer::Refused {
+                                message: reply.message,
+                            },
+                        )
+                        .await?;
+                        None
+                    }
+                    Ok(reply) => {
+                        say(
+                            &mut write,
+                            &Answer::Accepted {
+                                message: reply.message,
+                            },
+                        )
+                        .await?;
+                        match if wait { Some(reply.effect.await) } else { None } {
+                            Some(Ok(message)) => {
+                                say(&mut write, &Answer::Effect { message }).await?;
+                                None
+                            }
+                            Some(Err(_)) => {
+                                Some("the run was left before that took effect".to_owned())
+                            }
+                            None => None,
+                        }
+                    }
+                };
+                if let Some(message) = message {
+                    say(&mut write, &Answer::Error { message }).await?;
+                }
+            }
+        }
+    }
+}
+
+async fn stream_reports(
+    mut read: impl AsyncRead + Unpin,
+    mut write: OwnedWriteHalf,
+    handle: &Handle,
+) -> io::Result<()> {
+    let mut view = handle.view();
+    let mut nothing = [0_u8; 1];
+    loop {
+        let present = Box::new(Present::from(&*view.borrow_and_update()));
+        let last = !present.driven;
+        say(&mut write, &Answer::Report { present }).await?;
+        if last {
+            return Ok(());
+        }
+        tokio::select! {
+            changed = view.changed() => if changed.is_err() {
+                return Ok(());
+            },
+            // A subscriber has nothing to say: it went away, or it is not one.
+            _ = read.read(&mut nothing) => return Ok(()),
+        }
+    }
+}
+
+async fn say(write: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
+    timeout(WRITE, lines::write(write, answer))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}

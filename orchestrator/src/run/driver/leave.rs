@@ -1,0 +1,139 @@
+//! What is done when the journal fails, and at the end.
+
+use super::journaling::{Failing, Progress};
+use super::{DriveError, Driver, End, LEAVE, Left};
+use crate::machine::{Event, OperatorAction, RunPhase};
+use crate::run::clock::within;
+
+/// What is said when messages could not be sent in time.
+pub(super) const NOT_SENT: &str =
+    "not every message could be sent in time; `canary report` says which";
+
+impl Driver {
+    /// Traffic is on, as far as this driver knows.
+    fn may_have_traffic(&self) -> bool {
+        let observed = self
+            .report
+            .traffic
+            .as_ref()
+            .and_then(|traffic| traffic.observed);
+        self.raised || observed.is_some_and(|weight| !weight.is_zero())
+    }
+
+    pub(super) fn journal_fails(&mut self) {
+        if !self.emergency
+            && self.may_have_traffic()
+            && let Some(router) = &self.router
+        {
+            self.emergency = true;
+            self.off = Some(router.off());
+        }
+        self.show();
+    }
+
+    pub(super) fn journal_recovered(&mut self, failing: &Failing) -> Result<(), DriveError> {
+        if self.emergency && self.state.outcome().is_none() {
+            let error = &failing.error;
+            let reason = format!(
+                "the journal could not be written since {}: {error}",
+                failing.since
+            );
+            let action = OperatorAction::Abort { signal: None };
+            self.feed(&Event::Operator {
+                action,
+                by: "canary".to_owned(),
+                reason: Some(reason),
+            })?;
+        }
+        self.show();
+        Ok(())
+    }
+
+    pub(super) async fn give_up(&mut self, error: String) -> DriveError {
+        self.attempts.cancel_all();
+        let router = self.router.clone();
+        let off = match (self.off.take(), &router) {
+            (Some(off), _) => Some(off),
+            (None, Some(router)) if self.may_have_traffic() && !self.emergency => {
+                Some(router.off())
+            }
+            _ => None,
+        };
+        let on = "the canary may still have traffic, the router did not answer";
+        let traffic = match off {
+            Some(off) => match within(self.clock.as_ref(), self.options.drain, off).await {
+                Some(()) => "traffic was taken off",
+                None => on,
+            },
+            None if self.emergency => "traffic was taken off",
+            None => "the canary has no traffic",
+        };
+        self.attempts.settle(self.clock.as_ref(), LEAVE).await;
+        DriveError::Journal {
+            error,
+            patience: self.options.patience,
+            traffic: traffic.to_owned(),
+        }
+    }
+
+    /// The end, when everything that is done at the end is done; or leaving, when nobody wants to wait.
+    pub(super) async fn end_if_over(&mut self) -> Option<End> {
+        if self.ended.is_some()
+            && self.ending.is_none()
+            && self.journaling.is_empty()
+            && self.inputs.is_empty()
+        {
+            let (outcome, warnings) = self.ended.take()?;
+            return Some(End {
+                outcome: Some(outcome),
+                left: None,
+                report: self.report.clone(),
+                warnings,
+            });
+        }
+        let waits = matches!(self.report.phase, RunPhase::Blocked | RunPhase::Waiting);
+        let idle = self.journaling.is_empty() && self.attempts.is_empty() && self.inputs.is_empty();
+        if self.options.no_wait && waits && idle {
+            let drained = within(
+                self.clock.as_ref(),
+                self.options.drain,
+                self.notifier.drain(),
+            )
+            .await;
+            let mut end = self.go(Left::NeedsPerson).await;
+            if drained.is_none() {
+                end.warnings.push(NOT_SENT.to_owned());
+            }
+            return Some(end);
+        }
+        None
+    }
+
+    pub(super) async fn go(&mut self, left: Left) -> End {
+        self.attempts.cancel_all();
+        self.attempts.settle(self.clock.as_ref(), LEAVE).await;
+        let clock = self.clock.clone();
+        let last = async {
+            while !self.journaling.is_empty() {
+                if !matches!(
+                    self.journaling.progress(clock.as_ref()).await,
+                    Progress::Durable { .. }
+                ) {
+                    return;
+                }
+            }
+        };
+        // What is not in the journal by then has not happened, for whoever resumes the run.
+        let _late = within(clock.as_ref(), LEAVE, last).await;
+        if let Some(router) = self.router.take() {
+            let _late = within(clock.as_ref(), LEAVE, router.close()).await;
+        }
+        let outcome = self.state.outcome();
+        End {
+            outcome,
+            left: outcome.is_none().then_some(left),
+            report: self.report.clone(),
+            warnings: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! A small world for drivers: a plan, a router, executors, evidence and a disk, all in memory and on virtual time.
+//! What a driver leaves in it stays when the driver is killed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use canary_analyzer::gate::{Compat, Gate, Measurement, Metric, Phase, Rule};
+use canary_analyzer::unit::Unit;
+use canary_traffic::{Acceptance, Observed, Router, RouterError, RouterErrorKind, Weight};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::super::*;
+use crate::machine::{Cost, NodePhase, NodeReport, NodeResult, NodeStatus, Notification};
+use crate::node::spec::{ProcessSpec, ProgramWork, TaskSpec, Work};
+use crate::plan::{
+    Action, Analyze, Deadlines, Edge, EdgeMode, GateIndex, Join, Node, OnFailure, Retry, Values,
+};
+use crate::run::clock::virtual_time::VirtualClock;
+use crate::run::journal::{AppendError, Contents, JournalSink, read};
+use crate::run::replay::replay;
+
+pub(crate) const BUILD: usize = 0;
+pub(crate) const ROLLBACK: usize = 6;
+
+/// build -> 10 % -> check -> 50 % -> check -> promote, and a rollback node.
+pub(crate) fn plan() -> Plan {
+    let task = || {
+        let work = ProgramWork {
+            argv: Vec::new(),
+            facts: BTreeMap::new(),
+            process: ProcessSpec::default(),
+        };
+        TaskSpec {
+            work: Work::Program(work),
+            verify: None,
+            secrets: Vec::new(),
+        }
+    };
+    let check = || {
+        let duration = Some(Duration::from_mins(1));
+        Action::Analyze(Analyze {
+            gates: vec![GateIndex(0)],
+            duration,
+        })
+    };
+    let weight = |percent| Action::SetWeight(Weight::try_from(percent).unwrap());
+    let node = |id: &str, action| Node {
+        id: id.to_owned(),
+        kind: "infra".to_owned(),
+        purpose: String::new(),
+        scope: None,
+        action,
+        join: Join::Settled,
+        retry: Retry {
+            max_retries: 0,
+            backoff: Duration::ZERO,
+            exponential: false,
+        },
+        timeout: None,
+        approval: None,
+        outputs: Vec::new(),
+        rollback: id == "rollback",
+        idempotent: true,
+        verifiable: false,
+    };
+    let nodes = vec![
+        node("build", Action::Task(task())),
+        node("canary_10", weight(10)),
+        node("check_10", check()),
+        node("canary_50", weight(50)),
+        node("check_50", check()),
+        node("promote", Action::Promote),
+        node("rollback", Action::Task(task())),
+    ];
+    let edge = |from, to| Edge {
+        from: NodeIndex(from),
+        to: NodeIndex(to),
+        mode: EdgeMode::Sequential,
+        label: None,
+        back: false,
+        max_iterations: 1,
+        optional: false,
+    };
+    Plan {
+        id: "release".to_owned(),
+        name: "Release".to_owned(),
+        service: "checkout".to_owned(),
+        nodes,
+        edges: (0..5)
+            .map(|from| edge(from, from + 1))
+            .chain([Edge {
+                mode: EdgeMode::Fallback(None),
+                ..edge(5, ROLLBACK)
+            }])
+            .collect(),
+        gates: vec![Gate {
+            name: "error-rate".to_owned(),
+            metric: Metric::ErrorRate,
+            unit: Unit::Ratio,
+            rule: Rule::Range {
+                min: None,
+                max: Some(0.01),
+            },
+            compat: Compat::Strict,
+            interval: Duration::from_secs(20),
+            window: Duration::from_mins(1),
+            initial_delay: Duration::ZERO,
+            count: None,
+            failure_limit: Some(0),
+            inconclusive_limit: 0,
+            consecutive_error_limit: 4,
+            consecutive_success_limit: 0,
+            min_requests: 0,
+        }],
+        guards: vec![GateIndex(0)],
+        bake: Duration::from_mins(1),
+        deadlines: Deadlines {
+            evidence: None,
+            decision: Duration::from_mins(15),
+        },
+        on_failure: OnFailure::Rollback,
+        timeout: None,
+        values: Values::default(),
+        settings: crate::osop::settings::Settings::default(),
+        hash: "abc".to_owned(),
+    }
+}
+
+/// The world. Cheap to clone; all clones are the same world.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub clock: VirtualClock,
+    /// What the world's own doings wait on: the same, unless a test runs in real time.
+    pub time: Arc<dyn Clock>,
+    pub inner: Arc<Mutex<Inner>>,
+    pub disk: Arc<Disk>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    pub weight: Weight,
+    pub changed_by: Option<String>,
+    /// Every weight that was written.
+    pub written: Vec<Weight>,
+    /// Weight from which on the canary is bad.
+    pub bad_from: Option<u8>,
+    /// Queries hang.
+    pub blind: bool,
+    /// Raises take this long.
+    pub slow_raise: Duration,
+    /// Attempts that began, and that ended.
+    pub begun: Vec<(usize, u32)>,
+    pub finished: Vec<(usize, u32)>,
+    pub ended_processes: Vec<u32>,
+    pub told: Vec<String>,
+    pub removed: bool,
+    /// How long the build takes.
+    pub build: Duration,
+}
+
+/// The journal's disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub state: Mutex<DiskState>,
+    /// The driver is dead from now on.
+    pub killed: Notify,
+    /// A hanging sync goes on.
+    pub go_on: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct DiskState {
+    pub bytes: Vec<u8>,
+    pub appends: u64,
+    pub faults: BTreeMap<u64, Fault>,
+    /// From this append on the disk is full, until it is not.
+    pub full_from: Option<u64>,
+    pub full_tries: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Killed before anything was written.
+    KillBefore,
+    /// Killed in the middle of the write.
+    KillTorn,
+    /// Killed after the write, before anybody knew.
+    KillAfter,
+    /// The sync hangs until it is told to go on.
+    Hang,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let inner = Inner {
+            build: Duration::from_secs(30),
+            ..Inner::default()
+        };
+        let clock = VirtualClock::new();
+        let time = Arc::new(clock.clone());
+        Self {
+            clock,
+            time,
+            inner: Arc::new(Mutex::new(inner)),
+            disk: Arc::default(),
+        }
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Inner)) -> Self {
+        let world = Self::new();
+        change(&mut world.inner.lock().unwrap());
+        world
+    }
+
+    pub(crate) fn get<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
+        look(&mut self.inner.lock().unwrap())
+    }
+
+    pub(crate) fn fault(&self, append: u64, fault: Fault) {
+        self.disk.state.lock().unwrap().faults.insert(append, fault);
+    }
+
+    pub(crate) fn journal(&self) -> Contents<Event, Command> {
+        read(&self.disk.state.lock().unwrap().bytes[..]).unwrap()
+    }
+
+    pub(crate) fn hooks(&self) -> Hooks {
+        Hooks {
+            router: Some(Arc::new(self.clone())),
+            executor: Arc::new(self.clone()),
+            evidence: Arc::new(self.clone()),
+            notifier: Arc::new(self.clone()),
+            clock: self.time.clone(),
+            journal: Box::new(self.clone()),
+        }
+    }
+
+    /// Where a run stands by its journal; a torn line is cut off.
+    pub(crate) fn start(&self, plan: &Plan) -> Start {
+        let contents = self.journal();
+        let mut disk = self.disk.state.lock().unwrap();
+        disk.bytes.truncate(usize::try_from(contents.good).unwrap());
+        if contents.records.is_empty() {
+            return Start::new(plan);
+        }
+        replay(plan, &contents.records, "test").unwrap().into()
+    }
+
+    pub(crate) fn driver(&self, plan: &Plan) -> (Driver, Handle) {
+        let start = self.start(plan);
+        Driver::new(
+            Arc::new(plan.clone()),
+            start,
+            self.hooks(),
+            DriveOptions::new("checkout-1"),
+        )
+    }
+
+    /// One life of a driver, on a runtime of its own; `None` where it was killed.
+    pub(crate) fn live(&self, plan: &Plan) -> Option<Result<End, DriveError>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (driver, _handle) = self.driver(plan);
+            self.clock
+                .drive(async {
+                    tokio::select! {
+                        biased;
+                        () = self.disk.killed.notified() => None,
+                        end = driver.drive() => Some(end),
+                    }
+                })
+                .await
+        })
+    }
+}
+
+impl Router for World {
+    fn name(&self) -> String {
+        "the world's router".to_owned()
+    }
+
+    fn observe(&self) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        let (weight, changed_by) = self.get(|inner| (inner.weight, inner.changed_by.clone()));
+        let accepted = Acceptance::Accepted;
+        async move {
+            Ok(Observed {
+                weight,
+                accepted,
+                changed_by,
+                changed_at: None,
+                requests: None,
+            })
+        }
+        .boxed()
+    }
+
+    fn set_weight(&self, weight: Weight) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        async move {
+            let slow = self.get(|inner| inner.slow_raise);
+            if !weight.is_zero() && !slow.is_zero() {
+                self.time.pause(slow).await;
+            }
+            self.get(|inner| {
+                inner.weight = weight;
+                inner.written.push(weight);
+                inner.changed_by = Some("run checkout-1".to_owned());
+            });
+            self.observe().await
+        }
+        .boxed()
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<(), RouterError>> {
+        async move {
+            if self.get(|inner| std::mem::replace(&mut inner.removed, true)) {
+                let kind = RouterErrorKind::Refused;
+                return Err(RouterError::new(kind, "remove", "removed already", "look"));
+            }
+            self.get(|inner| inner.weight = Weight::ZERO);
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Executor for World {
+    fn execute(
+        &self,
+        attempt: Attempt,
+        begun: Begun,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, NodeResult> {
+        let world = self.clone();
+        async move {
+            let key = (attempt.node.0, attempt.attempt);
+            let pid = u32::try_from(key.0).unwrap() * 100 + key.1;
+            let mark = ProcessMark {
+                pid,
+                start_ticks: 1,
+                boot: "boot".to_owned(),
+            };
+            let result = |status| NodeResult {
+                status,
+                outputs: BTreeMap::new(),
+                error: None,
+            };
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return result(NodeStatus::Cancelled),
+                () = begun(Some(mark)) => {}
+            }
+            let takes = world.get(|inner| {
+                inner.begun.push(key);
+                inner.build
+            });
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return result(NodeStatus::Cancelled),
+                () = world.time.pause(takes) => {}
+            }
+            world.get(|inner| inner.finished.push(key));
+            result(NodeStatus::Completed)
+        }
+        .boxed()
+    }
+
+    fn workload(
+        &self,
+        attempt: Attempt,
+        begun: Begun,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, NodeResult> {
+        self.execute(attempt, begun, cancel)
+    }
+
+    fn verify(&self, _attempt: Attempt) -> BoxFuture<'static, Result<bool, String>> {
+        async { Ok(false) }.boxed()
+    }
+
+    fn end_process(&self, process: ProcessMark) -> BoxFuture<'static, ()> {
+        let world = self.clone();
+        async move {
+            world.time.pause(Duration::from_secs(1)).await;
+            world.get(|inner| inner.ended_processes.push(process.pid));
+        }
+        .boxed()
+    }
+}
+
+impl Evidence for World {
+    fn measure(
+        &self,
+        _index: GateIndex,
+        gate: &Gate,
+        _since: Timestamp,
+        now: Timestamp,
+    ) -> BoxFuture<'static, Measurement> {
+        let (bad, blind) = self.get(|inner| {
+            let bad = inner
+                .bad_from
+                .is_some_and(|from| inner.weight.percent() >= from);
+            (bad, inner.blind)
+        });
+        let measurement = Measurement {
+            at: now,
+            phase: if bad { Phase::Fail } else { Phase::Pass },
+            value: Some(if bad { 0.3 } else { 0.001 }),
+            message: format!(
+                "{}: {}",
+                gate.name,
+                if bad { "30 % > 1 %" } else { "0.1 % <= 1 %" }
+            ),
+            no_data: false,
+            requests: Some(1000),
+        };
+        async move {
+            if blind {
+                std::future::pending::<()>().await;
+            }
+            measurement
+        }
+        .boxed()
+    }
+
+    fn cost(&self, _since: Timestamp, _now: Timestamp) -> BoxFuture<'static, Option<Cost>> {
+        async {
+            Some(Cost {
+                requests: 1000,
+                bad: 3,
+            })
+        }
+        .boxed()
+    }
+}
+
+impl Notifier for World {
+    fn start(&self, _told: Told) {}
+
+    fn post(&self, notification: &Notification, _report: &Report) {
+        let key = format!("{}:{:?}", notification.id, notification.topic);
+        self.get(|inner| {
+            if !inner.told.contains(&key) {
+                inner.told.push(key);
+            }
+        });
+    }
+
+    fn drain(&self) -> BoxFuture<'static, ()> {
+        async {}.boxed()
+    }
+}
+
+impl JournalSink for World {
+    fn append(&self, lines: String) -> BoxFuture<'static, Result<(), AppendError>> {
+        let disk = self.disk.clone();
+        async move {
+            let (fault, full) = {
+                let mut state = disk.state.lock().unwrap();
+                state.appends += 1;
+                let append = state.appends;
+                let mut full = state.full_from.is_some_and(|from| append >= from);
+                if full && let Some(tries) = &mut state.full_tries {
+                    full = *tries > 0;
+                    *tries = tries.saturating_sub(1);
+                }
+                (state.faults.remove(&append), full)
+            };
+            let write = |part: &str| {
+                disk.state
+                    .lock()
+                    .unwrap()
+                    .bytes
+                    .extend_from_slice(part.as_bytes())
+            };
+            let die = || async {
+                disk.killed.notify_one();
+                std::future::pending::<()>().await;
+            };
+            if full {
+                return Err(AppendError {
+                    what: "write to",
+                    source: io::ErrorKind::StorageFull.into(),
+                });
+            }
+            match fault {
+                None => write(&lines),
+                Some(Fault::KillBefore) => die().await,
+                Some(Fault::KillTorn) => {
+                    write(&lines[..lines.len() / 2]);
+                    die().await;
+                }
+                Some(Fault::KillAfter) => {
+                    write(&lines);
+                    die().await;
+                }
+                Some(Fault::Hang) => {
+                    disk.go_on.notified().await;
+                    write(&lines);
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// What must be the same whether or not a driver was killed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Summary {
+    pub outcome: Option<Outcome>,
+    pub weight: Weight,
+    pub nodes: Vec<(String, NodePhase)>,
+}
+
+impl Summary {
+    pub(crate) fn of(world: &World, end: &End) -> Self {
+        // Whether a guard or the check itself sees it first decides whether the check failed or was called off.
+        let status = |status| match status {
+            NodePhase::Cancelled => NodePhase::Failed,
+            other => other,
+        };
+        let node = |node: &NodeReport| (node.id.clone(), status(node.status));
+        Self {
+            outcome: end.outcome,
+            weight: world.get(|inner| inner.weight),
+            nodes: end.report.nodes.iter().map(node).collect(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! From a journal to a state: the same steps again, checked against what was written.
+
+use jiff::Timestamp;
+
+use super::driver::{RunRecord, Start};
+use crate::machine::{self, Command, Event, Notification, ProcessMark, State};
+use crate::plan::{NodeIndex, Plan};
+
+/// What a journal says.
+#[derive(Debug, Clone)]
+pub struct Replayed {
+    /// The state after the last record.
+    pub state: State,
+    /// Number of the last record; 0 where there is none.
+    pub seq: u64,
+    /// Time of the last record.
+    pub at: Option<Timestamp>,
+    /// Process groups of attempts that were started and not seen to end.
+    pub left_behind: Vec<ProcessMark>,
+    /// Notifications that were asked for and of which it is not known what became.
+    pub untold: Vec<Notification>,
+}
+
+/// The journal and the machine do not agree: the run cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "record {seq} of the journal was followed by other commands than this version of canary would give{versions}.\n  \
+     journal: {journaled}\n  now:     {now}\n\
+     resume it with the version that started it, or abort it with `canary abort`"
+)]
+pub struct Mismatch {
+    /// Number of the record.
+    pub seq: u64,
+    /// Commands in the journal, as JSON.
+    pub journaled: String,
+    /// Commands that the machine gives now, as JSON.
+    pub now: String,
+    /// Names both versions where they differ.
+    pub versions: String,
+}
+
+/// Replays records that were written by the version `written_by`, and checks that each caused what it causes now.
+pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Result<Replayed, Mismatch> {
+    let mut replayed = Replayed {
+        state: State::new(plan),
+        seq: 0,
+        at: None,
+        left_behind: Vec::new(),
+        untold: Vec::new(),
+    };
+    let mut processes: Vec<(NodeIndex, u32, ProcessMark)> = Vec::new();
+    for record in records {
+        let decision = machine::step(plan, replayed.state, record.at, record.event.clone());
+        // What is compared has gone through JSON on both sides.
+        let (journaled, now) = (json(&record.commands), json(&decision.commands));
+        if journaled != now {
+            let ours = env!("CARGO_PKG_VERSION");
+            let versions = if written_by == ours {
+                String::new()
+            } else {
+                format!(" (the run was started by canary {written_by}, this is {ours})")
+            };
+            return Err(Mismatch {
+                seq: record.seq,
+                journaled,
+                now,
+                versions,
+            });
+        }
+        match &record.event {
+            Event::NodeStarted {
+                node,
+                attempt,
+                process: Some(process),
+            } => {
+                processes.push((*node, *attempt, process.clone()));
+            }
+            Event::NodeFinished { node, attempt, .. } => {
+                processes.retain(|(started, number, _)| (started, number) != (node, attempt));
+            }
+            Event::Notified { notification, .. } => {
+                replayed.untold.retain(|told| told.id != *notification);
+            }
+            _ => {}
+        }
+        for command in &record.commands {
+            if let Command::Notify(notification) = command {
+                replayed.untold.push(notification.clone());
+            }
+        }
+        replayed.state = decision.state;
+        (replayed.seq, replayed.at) = (record.seq, Some(record.at));
+    }
+    replayed.left_behind = processes
+        .into_iter()
+        .map(|(_, _, process)| process)
+        .collect();
+    Ok(replayed)
+}
+
+fn json(commands: &[Command]) -> String {
+    // Commands are plain data; what cannot be written differs from everything that was.
+    serde_json::to_string(commands).unwrap_or_else(|error| error.to_string())
+}
+
+impl From<Replayed> for Start {
+    fn from(replayed: Replayed) -> Self {
+        Self {
+            state: replayed.state,
+            seq: replayed.seq,
+            at: replayed.at,
+            left_behind: replayed.left_behind,
+            untold: replayed.untold,
+            first: None,
+        }
+    }
+}
