@@ -205,10 +205,4 @@ mod tests {
             Some(0.25)
         );
     }
-
-    #[test]
-    fn routers_are_objects() {
-        fn takes(_: &dyn Router) {}
-        let _ = takes;
-    }
 }

@@ -11,6 +11,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use canary_traffic::splitter::{Splitter, SplitterError, SplitterOptions};
@@ -113,9 +114,10 @@ async fn a_router_sets_reads_and_removes_the_weight() {
 async fn a_handle_is_a_router_too() {
     let backend = Backend::saying("x").await;
     let serving = serve(backend.uri(), backend.uri(), 0, |o| o.name = "demo".into()).await;
-    let router = serving.handle.signed("run demo-1");
+    // As the orchestrator holds it.
+    let router: Arc<dyn Router> = Arc::new(serving.handle.signed("run demo-1"));
     assert_eq!(router.name(), "local splitter demo");
-    let set = Router::set_weight(&router, weight(50)).await.unwrap();
+    let set = router.set_weight(weight(50)).await.unwrap();
     assert_eq!(
         (set.weight, set.changed_by.as_deref()),
         (weight(50), Some("run demo-1"))
