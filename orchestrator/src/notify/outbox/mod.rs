@@ -120,6 +120,17 @@ impl Outbox {
         secrets: Secrets,
         told: Told,
     ) -> Result<(Self, Vec<Settled>), OutboxError> {
+        let sleep: send::Sleep = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
+        Self::open_with(path, receivers, secrets, told, &sleep)
+    }
+
+    fn open_with(
+        path: &Path,
+        receivers: Vec<Arc<dyn Receiver>>,
+        secrets: Secrets,
+        told: Told,
+        sleep: &send::Sleep,
+    ) -> Result<(Self, Vec<Settled>), OutboxError> {
         let failed = |source| OutboxError::File {
             path: path.to_owned(),
             source,
@@ -154,6 +165,7 @@ impl Outbox {
                 lines: lines.clone(),
                 told: Arc::clone(&told),
                 progress: progress.clone(),
+                sleep: Arc::clone(sleep),
             }));
         }
         progress.send_modify(|now| {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Line, Progress, Told, file};
 use crate::machine::Event;
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Longest pause that we choose ourselves.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Waits between tries. A test has one that does not take the time.
+pub(super) type Sleep = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// What a channel's task works with.
 pub(super) struct Desk {
     pub(super) receiver: Arc<dyn Receiver>,
@@ -32,6 +36,7 @@ pub(super) struct Desk {
     pub(super) lines: mpsc::Sender<Line>,
     pub(super) told: Told,
     pub(super) progress: watch::Sender<Progress>,
+    pub(super) sleep: Sleep,
 }
 
 /// Sends until the outbox is dropped.
@@ -58,7 +63,7 @@ pub(super) async fn serve(mut desk: Desk) {
             }
             Ok(Err(error)) => {
                 tracing::warn!(path = %desk.path.display(), %error, "the outbox cannot be read; trying again");
-                sleep(Duration::from_secs(1)).await;
+                (desk.sleep)(Duration::from_secs(1)).await;
                 continue;
             }
             Err(_) => return,
@@ -77,8 +82,13 @@ pub(super) async fn serve(mut desk: Desk) {
 impl Desk {
     async fn handle(&mut self, message: &Message) {
         let name = self.receiver.name().to_owned();
-        let (thread, error) = match deliver(self.receiver.as_ref(), message, self.thread.as_deref())
-            .await
+        let (thread, error) = match deliver(
+            self.receiver.as_ref(),
+            message,
+            self.thread.as_deref(),
+            &self.sleep,
+        )
+        .await
         {
             Ok(thread) => (thread, None),
             Err(why) => {
@@ -111,28 +121,32 @@ async fn deliver(
     receiver: &dyn Receiver,
     message: &Message,
     thread: Option<&str>,
+    sleep: &Sleep,
 ) -> Result<Option<String>, String> {
-    let start = Instant::now();
+    let mut spent = Duration::ZERO;
     let mut tries = 0;
     loop {
         tries += 1;
+        let start = Instant::now();
         let (why, after) = match receiver.deliver(message, thread).await {
             Delivery::Sent { thread } => return Ok(thread),
             Delivery::Never { why } => return Err(why),
             Delivery::Later { why, after } => (why, after),
         };
+        spent += start.elapsed();
         let pause = after.unwrap_or_default().max(pause(tries));
-        if tries == TRIES || start.elapsed() + pause > PATIENCE {
-            let spent = start.elapsed().as_secs();
-            let asked = after
-                .map(|after| format!(", and it asks to wait {} s", after.as_secs()))
-                .unwrap_or_default();
+        if tries == TRIES || spent + pause > PATIENCE {
+            let times = if tries == 1 { "try" } else { "tries" };
+            let asked = after.map(|after| format!(", and it asks to wait {} s", after.as_secs()));
             return Err(format!(
-                "given up after {tries} tries in {spent} s{asked}: {why}"
+                "given up after {tries} {times} in {} s{}: {why}",
+                spent.as_secs(),
+                asked.unwrap_or_default()
             ));
         }
         tracing::debug!(channel = receiver.name(), %why, ?pause, "a notification is tried again");
         sleep(pause).await;
+        spent += pause;
     }
 }
 
