@@ -179,7 +179,6 @@ fn report() -> Report {
         ended_at: None,
         at: Timestamp::UNIX_EPOCH,
         next: Vec::new(),
-        answers: Vec::new(),
     }
 }
 

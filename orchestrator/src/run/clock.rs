@@ -173,17 +173,17 @@ pub(crate) mod virtual_time {
         let order = Arc::new(Mutex::new(Vec::new()));
         let (first, second) = (order.clone(), order.clone());
         let late = tokio::spawn(async move {
-            a.pause(Duration::from_secs(3600)).await;
+            a.pause(Duration::from_hours(1)).await;
             first.lock().unwrap().push("late");
         });
         let early = async move {
-            b.pause(Duration::from_secs(60)).await;
+            b.pause(Duration::from_mins(1)).await;
             second.lock().unwrap().push("early");
             late.await.unwrap();
         };
         clock.drive(early).await;
         assert_eq!(*order.lock().unwrap(), ["early", "late"]);
-        assert_eq!(clock.now(), after(start, Duration::from_secs(3600)));
+        assert_eq!(clock.now(), after(start, Duration::from_hours(1)));
     }
 }
 

@@ -1,5 +1,7 @@
 //! From a journal to a state: the same steps again, checked against what was written.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::driver::{RunRecord, Start};
@@ -19,6 +21,8 @@ pub struct Replayed {
     pub left_behind: Vec<ProcessMark>,
     /// Notifications that were asked for and of which it is not known what became.
     pub untold: Vec<Notification>,
+    /// What became of the others: id and channel.
+    pub told: BTreeSet<(u64, String)>,
 }
 
 /// The journal and the machine do not agree: the run cannot go on.
@@ -47,6 +51,7 @@ pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Result<Re
         at: None,
         left_behind: Vec::new(),
         untold: Vec::new(),
+        told: BTreeSet::new(),
     };
     let mut processes: Vec<(NodeIndex, u32, ProcessMark)> = Vec::new();
     for record in records {
@@ -78,8 +83,13 @@ pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Result<Re
             Event::NodeFinished { node, attempt, .. } => {
                 processes.retain(|(started, number, _)| (started, number) != (node, attempt));
             }
-            Event::Notified { notification, .. } => {
+            Event::Notified {
+                notification,
+                channel,
+                ..
+            } => {
                 replayed.untold.retain(|told| told.id != *notification);
+                replayed.told.insert((*notification, channel.clone()));
             }
             _ => {}
         }
@@ -111,6 +121,7 @@ impl From<Replayed> for Start {
             at: replayed.at,
             left_behind: replayed.left_behind,
             untold: replayed.untold,
+            told: replayed.told,
             first: None,
         }
     }

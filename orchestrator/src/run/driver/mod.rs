@@ -13,6 +13,7 @@ mod operators;
 mod turn;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,8 @@ pub struct Start {
     pub left_behind: Vec<ProcessMark>,
     /// Notifications that were asked for and of which it is not known what became.
     pub untold: Vec<machine::Notification>,
+    /// What became of the others, so that it is not told twice: id and channel.
+    pub told: BTreeSet<(u64, String)>,
     /// What a person asks for right away; an abort wins before anything is started.
     pub first: Option<FirstAction>,
 }
@@ -103,6 +106,7 @@ impl Start {
             at: None,
             left_behind: Vec::new(),
             untold: Vec::new(),
+            told: BTreeSet::new(),
             first: None,
         }
     }
@@ -240,6 +244,8 @@ pub struct Driver {
     said: mpsc::UnboundedReceiver<Said>,
     leave: CancellationToken,
     waiting: Vec<Waiting>,
+    /// Notifications of which the journal says what became.
+    told: BTreeSet<(u64, String)>,
     /// Executors that wait until their beginning is safe.
     beginnings: Vec<(u64, oneshot::Sender<()>)>,
     view: watch::Sender<View>,
@@ -335,6 +341,7 @@ impl Driver {
             said,
             leave,
             waiting: Vec::new(),
+            told: start.told,
             beginnings: Vec::new(),
             view,
             happened,

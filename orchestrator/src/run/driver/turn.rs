@@ -140,6 +140,11 @@ impl Driver {
 
     fn input(&mut self, input: Input) -> Result<(), DriveError> {
         match input {
+            Input::Event(Event::Notified {
+                notification,
+                channel,
+                ..
+            }) if !self.told.insert((notification, channel.clone())) => Ok(()),
             Input::Event(event) => {
                 if let Event::NodeFinished { node, attempt, .. } = &event {
                     self.attempts.ended(*node, *attempt);

@@ -169,17 +169,13 @@ impl JournalStorage for Faulty {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        match self.fault() {
-            Some(lost) => {
-                let keep = self.bytes.len().saturating_sub(lost).max(self.durable);
-                self.bytes.truncate(keep);
-                Err(io::Error::other("I/O error"))
-            }
-            None => {
-                self.durable = self.bytes.len();
-                Ok(())
-            }
-        }
+        let Some(lost) = self.fault() else {
+            self.durable = self.bytes.len();
+            return Ok(());
+        };
+        let keep = self.bytes.len().saturating_sub(lost).max(self.durable);
+        self.bytes.truncate(keep);
+        Err(io::Error::other("I/O error"))
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {

@@ -225,7 +225,7 @@ proptest! {
                     weights.observe(command * 2 + 1);
                 }
             }
-            clock.pause(Duration::from_secs(60)).await;
+            clock.pause(Duration::from_mins(1)).await;
             let mut said = Vec::new();
             while let Ok(answer) = answers.try_recv() {
                 said.push(answer.command);

@@ -478,7 +478,7 @@ impl JournalSink for World {
                     .lock()
                     .unwrap()
                     .bytes
-                    .extend_from_slice(part.as_bytes())
+                    .extend_from_slice(part.as_bytes());
             };
             let die = || async {
                 disk.killed.notify_one();
