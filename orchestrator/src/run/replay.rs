@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::driver::{RunRecord, Start};
-use crate::machine::{self, Command, Event, Notification, ProcessMark, State};
+use crate::machine::{self, Command, Event, Notification, ProcessMark, State, Watch};
 use crate::plan::{NodeIndex, Plan};
 
 /// What a journal says.
@@ -23,9 +23,11 @@ pub struct Replayed {
     pub untold: Vec<Notification>,
     /// What became of the others: id and channel.
     pub told: BTreeSet<(u64, String)>,
+    /// The first record that this version of canary would have followed by something else.
+    pub mismatch: Option<Mismatch>,
 }
 
-/// The journal and the machine do not agree: the run cannot go on.
+/// The journal and the machine do not agree: the run can be looked at and aborted, and not go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "record {seq} of the journal was followed by other commands than this version of canary would give{versions}.\n  \
@@ -44,7 +46,8 @@ pub struct Mismatch {
 }
 
 /// Replays records that were written by the version `written_by`, and checks that each caused what it causes now.
-pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Result<Replayed, Mismatch> {
+/// Records that speak of nodes or gates which the plan does not have are left out.
+pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Replayed {
     let mut replayed = Replayed {
         state: State::new(plan),
         seq: 0,
@@ -52,25 +55,39 @@ pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Result<Re
         left_behind: Vec::new(),
         untold: Vec::new(),
         told: BTreeSet::new(),
+        mismatch: None,
     };
     let mut processes: Vec<(NodeIndex, u32, ProcessMark)> = Vec::new();
     for record in records {
-        let decision = machine::step(plan, replayed.state, record.at, record.event.clone());
-        // What is compared has gone through JSON on both sides.
-        let (journaled, now) = (json(&record.commands), json(&decision.commands));
-        if journaled != now {
+        (replayed.seq, replayed.at) = (record.seq, Some(record.at));
+        let differs = |journaled: String, now: String| {
             let ours = env!("CARGO_PKG_VERSION");
             let versions = if written_by == ours {
                 String::new()
             } else {
                 format!(" (the run was started by canary {written_by}, this is {ours})")
             };
-            return Err(Mismatch {
+            Mismatch {
                 seq: record.seq,
                 journaled,
                 now,
                 versions,
-            });
+            }
+        };
+        if !fits(plan, &record.event) {
+            let now = "it speaks of a node or gate that the plan does not have".to_owned();
+            replayed
+                .mismatch
+                .get_or_insert_with(|| differs(json(&record.commands), now));
+            continue;
+        }
+        let decision = machine::step(plan, replayed.state, record.at, record.event.clone());
+        // What is compared has gone through JSON on both sides.
+        let (journaled, now) = (json(&record.commands), json(&decision.commands));
+        if journaled != now {
+            replayed
+                .mismatch
+                .get_or_insert_with(|| differs(journaled, now));
         }
         match &record.event {
             Event::NodeStarted {
@@ -99,13 +116,37 @@ pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Result<Re
             }
         }
         replayed.state = decision.state;
-        (replayed.seq, replayed.at) = (record.seq, Some(record.at));
     }
     replayed.left_behind = processes
         .into_iter()
         .map(|(_, _, process)| process)
         .collect();
-    Ok(replayed)
+    replayed
+}
+
+/// The event speaks of what is in the plan. One that was made again for another plan may be shorter.
+fn fits(plan: &Plan, event: &Event) -> bool {
+    let is_node = |node: &NodeIndex| node.0 < plan.nodes.len();
+    match event {
+        Event::NodeStarted { node, .. }
+        | Event::NodeFinished { node, .. }
+        | Event::NodeVerified { node, .. } => is_node(node),
+        Event::Measured { gate, watch, .. } => {
+            let of_node = match watch {
+                Watch::Guard => true,
+                Watch::Node(node) => is_node(node),
+            };
+            gate.0 < plan.gates.len() && of_node
+        }
+        Event::Started
+        | Event::Resumed
+        | Event::WeightObserved { .. }
+        | Event::WeightFailed { .. }
+        | Event::CostCounted { .. }
+        | Event::Timer
+        | Event::Operator { .. }
+        | Event::Notified { .. } => true,
+    }
 }
 
 fn json(commands: &[Command]) -> String {

@@ -9,6 +9,7 @@ use super::journal::{JournalSink, JournalThread, Torn};
 use super::lock::RunLock;
 use super::osoplog::OsopLog;
 use super::store::{RunDirectory, Snapshot, Store, StoreError, write_atomically};
+use crate::machine::OperatorAction;
 use crate::plan::Plan;
 
 /// A run that this process drives.
@@ -69,7 +70,18 @@ impl Session {
         hooks: impl FnOnce(Place<'_>, Box<dyn JournalSink>) -> Hooks,
     ) -> Result<Self, RunError> {
         let lock = run.lock()?;
-        let inspection = Inspection::read(run, compile, resume.force)?;
+        // Taking traffic off is always right, whatever has become of the plan since.
+        let abort = matches!(
+            resume.first,
+            Some(FirstAction {
+                action: OperatorAction::Abort { .. },
+                ..
+            })
+        );
+        let inspection = Inspection::read(run, compile, resume.force || abort)?;
+        if let Some(mismatch) = inspection.replayed.mismatch.clone().filter(|_| !abort) {
+            return Err(mismatch.into());
+        }
         let options = options(&inspection);
         let Inspection {
             plan,
@@ -172,8 +184,6 @@ impl Session {
             ..
         } = self;
         let mut end = driver.drive().await?;
-        // Answers that are on their way (the last report, that an abort took effect) are given.
-        tokio::task::yield_now().await;
         let (directory, report) = (run.clone(), end.report.clone());
         let needs_record =
             end.outcome.is_some() || end.left == Some(super::driver::Left::NeedsPerson);
@@ -197,7 +207,7 @@ impl Session {
                 "the record of the run could not be written: {error}"
             )),
         }
-        drop(control);
+        control.close().await;
         drop(lock);
         Ok(end)
     }

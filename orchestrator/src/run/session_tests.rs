@@ -384,13 +384,51 @@ async fn a_journal_that_tells_another_story_is_named() {
     session.drive().await.unwrap();
     let mut other = plan();
     other.nodes[1].action = Action::SetWeight(canary_traffic::Weight::try_from(20).unwrap());
-    let error = Inspection::read(&run, &|_| Ok(other.clone()), true)
-        .unwrap_err()
-        .to_string();
+    let inspection = Inspection::read(&run, &|_| Ok(other.clone()), true).unwrap();
+    let mismatch = inspection.replayed.mismatch.unwrap().to_string();
     assert!(
-        error.contains("journal:")
-            && error.contains("\"weight\":10")
-            && error.contains("\"weight\":20"),
-        "{error}"
+        mismatch.contains("journal:")
+            && mismatch.contains("\"weight\":10")
+            && mismatch.contains("\"weight\":20"),
+        "{mismatch}"
     );
+    let error = resume(&run, &world, &other, Resume::default()).unwrap_err();
+    assert!(matches!(error, RunError::Mismatch(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_of_another_plan_can_still_be_aborted() {
+    let (home, world) = (home(), real_world());
+    let session = start(&home, &world, slow_plan());
+    let run = session.run().clone();
+    let handle = session.handle().clone();
+    let (end, ()) = tokio::join!(session.drive(), async {
+        wait_for_weight_of(&world, 10).await;
+        handle.leave();
+    });
+    assert_eq!(end.unwrap().left, Some(Left::Asked));
+    // Shorter, with other weights, and of another fingerprint.
+    let mut other = slow_plan();
+    other.nodes.truncate(2);
+    other.edges.truncate(1);
+    other.nodes[1].action = Action::SetWeight(canary_traffic::Weight::try_from(20).unwrap());
+    other.hash = "other".to_owned();
+    let first = FirstAction {
+        action: abort(),
+        by: "alice".to_owned(),
+        reason: None,
+    };
+    let session = resume(
+        &run,
+        &world,
+        &other,
+        Resume {
+            first: Some(first),
+            force: false,
+        },
+    )
+    .unwrap();
+    let end = session.drive().await.unwrap();
+    assert_eq!(world.get(|inner| inner.weight.percent()), 0);
+    assert_eq!(end.outcome, Some(Outcome::Aborted { signal: None }));
 }

@@ -13,6 +13,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::lines::{self, Line};
 use super::{Answer, MAX_REQUEST, Present, Request};
@@ -24,6 +26,9 @@ const MOST: usize = 64;
 /// How long a connection may say nothing.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long closing waits for clients to take their last answer.
+const CLOSE: Duration = Duration::from_secs(1);
+
 /// How long a client may take to read one answer.
 const WRITE: Duration = Duration::from_secs(10);
 
@@ -32,6 +37,8 @@ const WRITE: Duration = Duration::from_secs(10);
 pub struct ControlServer {
     path: PathBuf,
     task: JoinHandle<()>,
+    closing: CancellationToken,
+    connections: TaskTracker,
 }
 
 impl ControlServer {
@@ -40,11 +47,28 @@ impl ControlServer {
         let listener = UnixListener::bind(path)?;
         // The directory is ours alone already; this holds where somebody opens it up.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        let task = tokio::spawn(accept(listener, handle));
+        let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
+        let task = tokio::spawn(accept(
+            listener,
+            handle,
+            closing.clone(),
+            connections.clone(),
+        ));
         Ok(Self {
             path: path.to_owned(),
             task,
+            closing,
+            connections,
         })
+    }
+
+    /// Takes no more requests, and lets answers that are on their way out: the last report, that an abort took effect.
+    pub async fn close(self) {
+        self.task.abort();
+        self.closing.cancel();
+        self.connections.close();
+        // A client that does not read its answer is not waited for.
+        let _late = timeout(CLOSE, self.connections.wait()).await;
     }
 }
 
@@ -56,7 +80,12 @@ impl Drop for ControlServer {
     }
 }
 
-async fn accept(listener: UnixListener, handle: Handle) {
+async fn accept(
+    listener: UnixListener,
+    handle: Handle,
+    closing: CancellationToken,
+    connections: TaskTracker,
+) {
     let free = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -65,10 +94,11 @@ async fn accept(listener: UnixListener, handle: Handle) {
             continue;
         };
         let (handle, permit) = (handle.clone(), free.clone().try_acquire_owned());
-        tokio::spawn(async move {
+        let closing = closing.clone();
+        connections.spawn(async move {
             // A client that goes away in the middle harms nobody.
             let _gone = match permit {
-                Ok(_permit) => serve(stream, handle).await,
+                Ok(_permit) => serve(stream, handle, closing).await,
                 Err(_) => {
                     refuse(
                         stream,
@@ -86,7 +116,7 @@ async fn refuse(stream: UnixStream, message: String) -> io::Result<()> {
     say(&mut write, &Answer::Error { message }).await
 }
 
-async fn serve(stream: UnixStream, handle: Handle) -> io::Result<()> {
+async fn serve(stream: UnixStream, handle: Handle, closing: CancellationToken) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     let ours = rustix::process::geteuid().as_raw();
     if peer != ours && peer != 0 {
@@ -99,9 +129,11 @@ async fn serve(stream: UnixStream, handle: Handle) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
-        let Ok(line) = timeout(IDLE, lines::read(&mut read, MAX_REQUEST)).await else {
-            return Ok(());
+        let line = tokio::select! {
+            line = timeout(IDLE, lines::read(&mut read, MAX_REQUEST)) => line,
+            () = closing.cancelled() => return Ok(()),
         };
+        let Ok(line) = line else { return Ok(()) };
         match line? {
             Line::End => return Ok(()),
             Line::Malformed(why) => {

@@ -93,18 +93,8 @@ fn killed_at_every_record_a_bad_canary_is_taken_away_all_the_same() {
 
 #[test]
 fn what_a_killed_driver_left_running_is_ended_before_it_runs_again() {
-    // Killed while the build runs: that it began is written, that it ended is not.
-    let killed = |append| {
-        let world = World::new();
-        world.fault(append, Fault::KillBefore);
-        assert!(world.live(&plan()).is_none());
-        let left = world.start(&plan()).left_behind;
-        (world, left)
-    };
-    let (world, left) = (1..10)
-        .map(killed)
-        .find(|(_, left)| !left.is_empty())
-        .unwrap();
+    let world = killed_in_the_build(&plan(), &World::new);
+    let left = world.start(&plan()).left_behind;
     assert_eq!(left.len(), 1);
     let end = world.live(&plan()).unwrap().unwrap();
     assert_eq!(end.outcome, Some(Outcome::Promoted));
@@ -168,5 +158,85 @@ fn an_abort_as_the_run_is_taken_over_wins_before_anything_is_started() {
                 .all(|(node, _)| *node == super::world::ROLLBACK),
             "append {append}: {again:?}"
         );
+    }
+}
+
+/// Killed while the build runs: that it began is written, that it ended is not.
+fn killed_in_the_build(plan: &Plan, make: &dyn Fn() -> World) -> World {
+    let killed = |append| {
+        let world = make();
+        world.fault(append, Fault::KillBefore);
+        assert!(world.live(plan).is_none());
+        let left = world.start(plan).left_behind;
+        (world, left)
+    };
+    let (world, _) = (1..10)
+        .map(killed)
+        .find(|(_, left)| !left.is_empty())
+        .unwrap();
+    world
+}
+
+fn in_doubt(verifiable: bool, verified: Option<bool>) -> (World, End) {
+    let mut plan = plan();
+    plan.nodes[BUILD].idempotent = false;
+    plan.nodes[BUILD].verifiable = verifiable;
+    let world = killed_in_the_build(&plan, &|| World::with(|inner| inner.verified = verified));
+    let options = DriveOptions {
+        no_wait: true,
+        ..DriveOptions::new("checkout-1")
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let end = runtime.block_on(async {
+        let start = world.start(&plan);
+        let (driver, _handle) = Driver::new(Arc::new(plan.clone()), start, world.hooks(), options);
+        world.clock.drive(driver.drive()).await.unwrap()
+    });
+    (world, end)
+}
+
+fn builds(world: &World) -> usize {
+    world.get(|inner| {
+        inner
+            .begun
+            .iter()
+            .filter(|(node, _)| *node == BUILD)
+            .count()
+    })
+}
+
+#[test]
+fn a_command_in_doubt_that_had_finished_does_not_run_again() {
+    let (world, end) = in_doubt(true, Some(true));
+    assert_eq!(end.outcome, Some(Outcome::Promoted));
+    assert_eq!((builds(&world), world.get(|inner| inner.asked)), (1, 1));
+    assert_eq!(
+        world.get(|inner| inner.ended_processes.len()),
+        1,
+        "what is left of it is ended"
+    );
+}
+
+#[test]
+fn a_command_in_doubt_that_had_not_finished_runs_again() {
+    let (world, end) = in_doubt(true, Some(false));
+    assert_eq!(end.outcome, Some(Outcome::Promoted));
+    assert_eq!((builds(&world), world.get(|inner| inner.asked)), (2, 1));
+}
+
+#[test]
+fn a_command_in_doubt_of_which_nobody_knows_blocks_the_run() {
+    for (verifiable, verified) in [(true, None), (false, Some(true))] {
+        let (world, end) = in_doubt(verifiable, verified);
+        assert_eq!((end.outcome, end.left), (None, Some(Left::NeedsPerson)));
+        assert_eq!(
+            end.report.phase,
+            crate::machine::RunPhase::Blocked,
+            "{}",
+            end.report.headline
+        );
+        assert_eq!(builds(&world), 1);
     }
 }

@@ -160,6 +160,10 @@ pub(crate) struct Inner {
     pub ended_processes: Vec<u32>,
     pub told: Vec<String>,
     pub removed: bool,
+    /// What `runtime.verify` says; `None`: nobody knows.
+    pub verified: Option<bool>,
+    /// How often it was asked.
+    pub asked: u32,
     /// How long the build takes.
     pub build: Duration,
 }
@@ -249,7 +253,9 @@ impl World {
         if contents.records.is_empty() {
             return Start::new(plan);
         }
-        replay(plan, &contents.records, "test").unwrap().into()
+        let replayed = replay(plan, &contents.records, "test");
+        assert_eq!(replayed.mismatch, None);
+        replayed.into()
     }
 
     pub(crate) fn driver(&self, plan: &Plan) -> (Driver, Handle) {
@@ -382,7 +388,11 @@ impl Executor for World {
     }
 
     fn verify(&self, _attempt: Attempt) -> BoxFuture<'static, Result<bool, String>> {
-        async { Ok(false) }.boxed()
+        let answer = self.get(|inner| {
+            inner.asked += 1;
+            inner.verified
+        });
+        async move { answer.ok_or_else(|| "the script exited with 7".to_owned()) }.boxed()
     }
 
     fn end_process(&self, process: ProcessMark) -> BoxFuture<'static, ()> {
