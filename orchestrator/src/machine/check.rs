@@ -505,16 +505,23 @@ impl Machine<'_> {
 
     fn verify_weight(&mut self, node: NodeIndex, verify: &VerifyWeight) -> bool {
         let traffic = &self.s.traffic;
-        let (Some(since), Some(started)) = (traffic.since, self.s.nodes[node.0].attempt_at) else {
+        let Some(started) = self.s.nodes[node.0].attempt_at else {
             return false;
         };
+        if !self.s.graph.moves_traffic {
+            let why = "this workflow moves no traffic: there is no weight to verify".to_owned();
+            self.end_node(node, End::Failed, Some(why));
+            return true;
+        }
         let wanted = verify.weight.unwrap_or(traffic.desired);
         if wanted != traffic.desired {
             let why = format!("the weight is {}, expected {wanted}", traffic.desired);
             self.end_node(node, End::Failed, Some(why));
             return true;
         }
-        let seen = traffic.seen.filter(|_| traffic.observed_at >= Some(since));
+        let seen = traffic
+            .seen
+            .filter(|_| traffic.since.is_some() && traffic.observed_at >= traffic.since);
         let (mut why, mut enough) = ("the router counts no requests".to_owned(), false);
         if let Some((canary, all)) = seen {
             enough = all > 0 && all >= verify.min_requests;

@@ -292,10 +292,15 @@ impl Machine<'_> {
         traffic.problem = None;
         traffic.evidence = None;
         traffic.moved |= !weight.is_zero();
-        if let Some(node) = owner {
-            if matches!(self.plan.node(node).action, Action::Promote) {
-                self.s.bake = None;
+        let baking = self.s.bake.as_ref().and_then(|bake| bake.node);
+        if weight != Weight::FULL && baking.is_none_or(|node| self.s.nodes[node.0].tries() == 0) {
+            // What was being watched is not 100 % any more: it is raised again when it may be.
+            self.s.bake = None;
+            if let Some(node) = baking {
+                self.s.nodes[node.0].life = Life::Ready;
             }
+        }
+        if let Some(node) = owner {
             self.s.nodes[node.0].life = Life::Ready;
         }
         self.unblock(Cause::Drift);

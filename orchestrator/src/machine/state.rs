@@ -297,7 +297,11 @@ impl State {
 
     /// Nothing but the time and what was answered is different: what a person asked for changed nothing.
     pub fn unchanged_since(&self, before: &Self) -> bool {
-        let bare = |state: &Self| Self { now: None, answers: Vec::new(), ..state.clone() };
+        let bare = |state: &Self| Self {
+            now: None,
+            answers: Vec::new(),
+            ..state.clone()
+        };
         bare(self) == bare(before)
     }
 

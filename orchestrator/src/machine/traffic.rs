@@ -176,7 +176,8 @@ impl Machine<'_> {
     /// Sets the weight for a node, if it may. True: something changed.
     pub(super) fn set_weight_for(&mut self, node: NodeIndex, weight: Weight) -> bool {
         let rises = weight > self.s.traffic.desired;
-        if self.s.traffic.owner.is_some() {
+        // One at a time; and while 100 % is watched nobody else changes it.
+        if self.s.traffic.owner.is_some() || self.s.bake.is_some() {
             return false;
         }
         if rises && self.raise_held().is_some() {
@@ -202,6 +203,11 @@ impl Machine<'_> {
 
     /// A `set-weight` node.
     pub(super) fn start_weight(&mut self, node: NodeIndex, weight: Weight) -> bool {
+        if self.s.promoted {
+            let reason = "the release is promoted: the weight stays".to_owned();
+            self.end_node(node, End::Completed, Some(reason));
+            return true;
+        }
         if let Some(by) = &self.s.full
             && self.s.forward()
             && !weight.is_zero()
@@ -467,15 +473,16 @@ impl Machine<'_> {
     /// When the weight is looked at again, just to see that nobody changed it.
     pub(super) fn look_at(&self) -> Option<Timestamp> {
         let traffic = &self.s.traffic;
+        let verifying = self.verifying_weight();
         if !self.s.forward()
             || traffic.out.is_some()
             || traffic.again_at.is_some()
-            || !traffic.moved
+            || !(traffic.moved || verifying)
             || self.s.promoted
         {
             return None;
         }
-        let every = if self.verifying_weight() {
+        let every = if verifying {
             LOOK_PENDING.saturating_mul(2)
         } else {
             LOOK_EVERY

@@ -1,4 +1,6 @@
 //! Tests of the machine.
 
 mod build;
+mod laws;
+mod properties;
 mod stories;
