@@ -16,7 +16,7 @@ use crate::machine::{NodeStatus, ProcessMark};
 use crate::plan::template::Script;
 
 /// `runtime.verify` is given up after this long where the node sets no bound.
-const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
+const VERIFY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// An output file is read up to this many bytes.
 const LARGEST_FILE: u64 = 1024 * 1024;

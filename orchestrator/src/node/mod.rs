@@ -164,7 +164,7 @@ impl<'a> Attempt<'a> {
         let mut known = BTreeMap::new();
         let mut names = task.secrets.clone();
         for_each_template(task, &mut |template| {
-            names.extend(secret_names(template.each_reference()))
+            names.extend(secret_names(template.each_reference()));
         });
         for script in [task.verify.as_ref(), shell_script(task)]
             .into_iter()

@@ -140,7 +140,7 @@ fn percent(text: &str, plus: bool, lower: bool) -> String {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                out.push(char::from(byte))
+                out.push(char::from(byte));
             }
             b'~' if !plus => out.push('~'),
             b' ' if plus => out.push('+'),

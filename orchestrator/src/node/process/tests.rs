@@ -82,10 +82,7 @@ async fn every_argument_arrives_as_one_and_as_it_is() {
     ];
     let mut argv = vec!["/bin/sh", "-c", "printf '<%s>' \"$@\"", "x"];
     argv.extend(hostile);
-    let expected: String = hostile
-        .iter()
-        .map(|argument| format!("<{argument}>"))
-        .collect();
+    let expected = format!("<{}>", hostile.join("><"));
     assert_eq!(finish(request(&argv)).await.stdout.tail(), expected);
 }
 

@@ -112,7 +112,7 @@ mod tests {
                 NodeStatus::Failed,
             ),
             (
-                Exit::TimedOut(Duration::from_secs(300)),
+                Exit::TimedOut(Duration::from_mins(5)),
                 "took longer than 5 min and was ended",
                 NodeStatus::TimedOut,
             ),

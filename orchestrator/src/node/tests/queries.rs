@@ -22,7 +22,7 @@ fn work(queries: Vec<QueryBinding>) -> QueryWork {
         url: Some(template("{{base}}")),
         range: false,
         queries,
-        window: Duration::from_secs(300),
+        window: Duration::from_mins(5),
         step: Duration::from_secs(15),
         wait: Duration::ZERO,
     }
@@ -243,7 +243,7 @@ async fn just_set_says_nothing_and_a_wait_can_be_cancelled() {
 
     let cancel = CancellationToken::new();
     let waiting = QueryWork {
-        wait: Duration::from_secs(3600),
+        wait: Duration::from_hours(1),
         ..error_rate()
     };
     let soon = async {

@@ -245,7 +245,7 @@ async fn large_slow_and_cancelled() {
     );
     assert!(!result.outputs.contains_key("a"));
 
-    let slow = server(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
+    let slow = server(ResponseTemplate::new(200).set_delay(Duration::from_mins(1))).await;
     let mut world = World::new();
     world.timeout = Some(Duration::from_millis(200));
     let result = world

@@ -105,17 +105,17 @@ impl Channel {
             ChannelTarget::Command { argv } => command::send(self, argv, message).await,
         };
         let redactor = self.tools.secrets.redactor();
-        match sent {
-            Ok(thread) => Delivery::Sent { thread },
-            Err(Refused {
+        let refused = match sent {
+            Ok(thread) => return Delivery::Sent { thread },
+            Err(refused) => refused,
+        };
+        let why = redactor.text(&refused.why).into_owned();
+        match refused.again {
+            Again::Never => Delivery::Never { why },
+            Again::Soon => Delivery::Later { why, after: None },
+            Again::After(after) => Delivery::Later {
                 why,
-                again: Some(after),
-            }) => Delivery::Later {
-                why: redactor.text(&why).into_owned(),
-                after,
-            },
-            Err(Refused { why, again: None }) => Delivery::Never {
-                why: redactor.text(&why).into_owned(),
+                after: Some(after),
             },
         }
     }
@@ -176,7 +176,7 @@ impl Channel {
         if answer.status == 408 || answer.status == 429 || answer.status >= 500 {
             return Err(Refused {
                 why,
-                again: Some(self.retry_after(answer)),
+                again: self.retry_after(answer).into(),
             });
         }
         Err(Refused::never(why))
@@ -196,20 +196,38 @@ impl Channel {
 /// A try that did not get through.
 struct Refused {
     why: String,
-    /// `Some`: trying again may help, not before this long.
-    again: Option<Option<Duration>>,
+    again: Again,
+}
+
+/// Whether trying again may help.
+enum Again {
+    /// It will not.
+    Never,
+    /// It may, and the receiver did not say when.
+    Soon,
+    /// It may, not before this long.
+    After(Duration),
+}
+
+impl From<Option<Duration>> for Again {
+    fn from(asked: Option<Duration>) -> Self {
+        asked.map_or(Self::Soon, Self::After)
+    }
 }
 
 impl Refused {
     fn later(why: String) -> Self {
         Self {
             why,
-            again: Some(None),
+            again: Again::Soon,
         }
     }
 
     fn never(why: String) -> Self {
-        Self { why, again: None }
+        Self {
+            why,
+            again: Again::Never,
+        }
     }
 }
 

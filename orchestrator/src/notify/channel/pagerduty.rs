@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Channel, Refused, exposed};
+use super::{Again, Channel, Refused, exposed};
 use crate::notify::Message;
 use crate::notify::text::pagerduty;
 use crate::osop::settings::SecretRef;
@@ -25,7 +25,7 @@ pub(super) async fn send(
         .exchange(&url, |request| request.json(&event))
         .await?;
     channel.accept(&tried, &answer).map_err(|mut refused| {
-        if refused.again.is_none() {
+        if matches!(refused.again, Again::Never) {
             refused
                 .why
                 .push_str("; check the integration key (Events API v2, 32 characters)");

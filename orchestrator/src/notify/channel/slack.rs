@@ -82,7 +82,7 @@ pub(super) async fn post_message(
             if answers::is_passing(word) {
                 return Err(Refused {
                     why,
-                    again: Some(channel.retry_after(&answer)),
+                    again: channel.retry_after(&answer).into(),
                 });
             }
             Err(Refused::never(why))

@@ -8,7 +8,7 @@ use std::path::Path;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::{Line, Seen};
+use super::{Line, Progress, Seen};
 use crate::machine::backoff;
 
 /// Of the file this much is read at a time; no line is longer.
@@ -81,7 +81,7 @@ pub(super) fn open(path: &Path) -> io::Result<(Lines, Seen)> {
                     .insert(notification, error);
             }
             Err(error) => {
-                tracing::warn!(path = %path.display(), at = length, %error, "a line of the outbox cannot be read")
+                tracing::warn!(path = %path.display(), at = length, %error, "a line of the outbox cannot be read");
             }
         }
     }
@@ -95,6 +95,7 @@ pub(super) async fn write(
     mut lines: Lines,
     mut queue: mpsc::Receiver<Line>,
     length: watch::Sender<u64>,
+    progress: watch::Sender<Progress>,
 ) {
     while let Some(line) = queue.recv().await {
         let Ok(mut text) = serde_json::to_vec(&line) else {
@@ -123,6 +124,9 @@ pub(super) async fn write(
             }
         }
         length.send_replace(lines.length);
+        if matches!(line, Line::Mark { .. }) {
+            progress.send_modify(|now| now.settled += 1);
+        }
     }
 }
 

@@ -121,7 +121,7 @@ impl Outbox {
         told: Told,
     ) -> Result<(Self, Vec<Settled>), OutboxError> {
         let sleep: send::Sleep = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-        Self::open_with(path, receivers, secrets, told, &sleep)
+        Self::open_with(path, receivers, secrets, told, sleep)
     }
 
     fn open_with(
@@ -129,7 +129,7 @@ impl Outbox {
         receivers: Vec<Arc<dyn Receiver>>,
         secrets: Secrets,
         told: Told,
-        sleep: &send::Sleep,
+        sleep: send::Sleep,
     ) -> Result<(Self, Vec<Settled>), OutboxError> {
         let failed = |source| OutboxError::File {
             path: path.to_owned(),
@@ -140,33 +140,37 @@ impl Outbox {
         let (length, grown) = watch::channel(file.length());
         let (progress, _) = watch::channel(Progress::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(file::write(file, queue, length));
+        tasks.spawn(file::write(file, queue, length, progress.clone()));
 
+        let (into, file) = (lines.clone(), path.to_owned());
+        let desk = move |receiver: &Arc<dyn Receiver>, settled: BTreeSet<u64>, thread| send::Desk {
+            receiver: Arc::clone(receiver),
+            path: file.clone(),
+            settled,
+            thread,
+            grown: grown.clone(),
+            lines: into.clone(),
+            told: Arc::clone(&told),
+            sleep: Arc::clone(&sleep),
+        };
         let mut progressed = Progress::default();
         for receiver in &receivers {
-            let settled = seen
-                .settled
-                .get(receiver.name())
-                .cloned()
-                .unwrap_or_default();
+            let name = receiver.name();
+            let marks = seen.settled.get(name);
+            let settled: BTreeSet<u64> = marks
+                .into_iter()
+                .flat_map(BTreeMap::keys)
+                .copied()
+                .collect();
             let posted = seen
                 .messages
-                .iter()
-                .filter(|(_, to)| to.iter().any(|name| name == receiver.name()))
+                .values()
+                .filter(|to| to.iter().any(|channel| channel == name))
                 .count();
             progressed.posted += posted as u64;
             progressed.settled += settled.len().min(posted) as u64;
-            tasks.spawn(send::serve(send::Desk {
-                receiver: Arc::clone(receiver),
-                path: path.to_owned(),
-                settled: settled.into_keys().collect(),
-                thread: seen.threads.get(receiver.name()).cloned(),
-                grown: grown.clone(),
-                lines: lines.clone(),
-                told: Arc::clone(&told),
-                progress: progress.clone(),
-                sleep: Arc::clone(sleep),
-            }));
+            let thread = seen.threads.get(name).cloned();
+            tasks.spawn(send::serve(desk(receiver, settled, thread)));
         }
         progress.send_modify(|now| {
             now.posted += progressed.posted;

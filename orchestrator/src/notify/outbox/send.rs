@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::{Line, Progress, Told, file};
+use super::{Line, Told, file};
 use crate::machine::Event;
 use crate::notify::{Delivery, Message, Receiver};
 
@@ -17,10 +17,10 @@ use crate::notify::{Delivery, Message, Receiver};
 const TRIES: u32 = 10;
 
 /// How long one message is tried.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Longest pause that we choose ourselves.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Waits between tries. A test has one that does not take the time.
 pub(super) type Sleep = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -35,7 +35,6 @@ pub(super) struct Desk {
     pub(super) grown: watch::Receiver<u64>,
     pub(super) lines: mpsc::Sender<Line>,
     pub(super) told: Told,
-    pub(super) progress: watch::Sender<Progress>,
     pub(super) sleep: Sleep,
 }
 
@@ -113,7 +112,6 @@ impl Desk {
         };
         // Nobody to write it any longer: it will be sent again, which is better than never.
         let _written = self.lines.send(mark).await.is_ok();
-        self.progress.send_modify(|now| now.settled += 1);
     }
 }
 

@@ -122,11 +122,10 @@ impl Message {
     pub fn title(&self) -> &'static str {
         match self.topic {
             Topic::Started => "started",
-            Topic::Step => "goes on",
             Topic::Approval => "needs approval",
             Topic::Paused => "paused",
             Topic::Blocked => "blocked",
-            Topic::Unblocked => "goes on",
+            Topic::Step | Topic::Unblocked => "goes on",
             Topic::Failing => "failing",
             Topic::Ended => match self.outcome {
                 Some(Outcome::Promoted) => "promoted",
@@ -249,28 +248,30 @@ fn gate_line(gate: &GateReport) -> String {
             parts.push(format!("{count} {word}"));
         }
     }
-    match (parts.is_empty(), all) {
-        (_, 0) => {}
-        (true, all) => line.push_str(&format!(
+    let counts = match (parts.is_empty(), all) {
+        (_, 0) => String::new(),
+        (true, all) => format!(
             ": {}",
             counted(u64::from(all), "measurement passed", "measurements passed")
-        )),
-        (false, all) => line.push_str(&format!(
+        ),
+        (false, all) => format!(
             ": of {} {}",
             counted(u64::from(all), "measurement", "measurements"),
             parts.join(", ")
-        )),
-    }
+        ),
+    };
+    line.push_str(&counts);
     if let Some(requests) = gate.requests {
-        line.push_str(&format!(
-            ", {} in the last",
-            counted(requests, "request", "requests")
-        ));
+        line.push_str(", ");
+        line.push_str(&counted(requests, "request", "requests"));
+        line.push_str(" in the last");
     }
     if gate.value.is_none()
         && let Some(message) = &gate.message
     {
-        line.push_str(&format!(" ({message})"));
+        line.push_str(" (");
+        line.push_str(message);
+        line.push(')');
     }
     line
 }
@@ -323,14 +324,12 @@ fn bounded(text: &str) -> String {
 
 /// At most so many characters, with an ellipsis where something is missing.
 fn cut(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        None => text.to_owned(),
-        Some(_) => {
-            let mut short: String = text.chars().take(longest.saturating_sub(1)).collect();
-            short.push('…');
-            short
-        }
+    if text.char_indices().nth(longest).is_none() {
+        return text.to_owned();
     }
+    let mut short: String = text.chars().take(longest.saturating_sub(1)).collect();
+    short.push('…');
+    short
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn mark(message: &Message) -> &'static str {
         (Topic::Ended, Some(Outcome::RolledBack { .. } | Outcome::Aborted { .. })) => {
             ":leftwards_arrow_with_hook:"
         }
-        (Topic::Failing, _) | (Topic::Ended, _) => ":x:",
+        (Topic::Failing | Topic::Ended, _) => ":x:",
         (Topic::Blocked, _) => ":warning:",
         (Topic::Approval, _) => ":raised_hand:",
         (Topic::Paused, _) => ":double_vertical_bar:",
