@@ -83,4 +83,14 @@ impl Environment {
             str::to_owned,
         )
     }
+
+    /// Columns of the terminal, from `$COLUMNS` or the terminal itself; 100 where there is none.
+    pub(crate) fn width(&self) -> usize {
+        let set = self.get("COLUMNS").and_then(|columns| columns.parse().ok());
+        let terminal = || {
+            let (columns, _) = ratatui::crossterm::terminal::size().ok()?;
+            self.stdout_is_terminal.then_some(usize::from(columns))
+        };
+        set.or_else(terminal).unwrap_or(100).clamp(40, 400)
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) enum ColorChoice {
 }
 
 /// Where and how to print.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     /// Colour on stdout.
     pub(crate) color: bool,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use canary_traffic::Router;
 use canary_traffic::local::LocalSplitter;
 
-use super::error::AssembleError;
 use crate::osop::settings::{RouterKind, Settings};
 
 /// The admin socket of the `canary proxy` of that name, below the runtime directory.
@@ -21,7 +20,7 @@ pub fn router(
     service: &str,
     identity: &str,
     runtime_directory: &Path,
-) -> Result<Option<Arc<dyn Router>>, AssembleError> {
+) -> Option<Arc<dyn Router>> {
     let traffic = &settings.traffic;
     let kind = traffic.router.as_ref().map(|kind| kind.value);
     let local = match kind {
@@ -30,9 +29,9 @@ pub fn router(
         None => traffic.proxy.is_some(),
     };
     if !local {
-        return Ok(None);
+        return None;
     }
     let name = traffic.proxy.as_ref().map_or("local", |name| name.value.as_str());
     let socket = if name.contains('/') { PathBuf::from(name) } else { proxy_socket(runtime_directory, name) };
-    Ok(Some(Arc::new(LocalSplitter::new(service, socket, identity))))
+    Some(Arc::new(LocalSplitter::new(service, socket, identity)))
 }

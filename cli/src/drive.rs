@@ -1,0 +1,273 @@
+//! A run in this process: put together, driven to its end, shown while it goes on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use canary_orchestrator::assemble::{AssembleError, Parts, Surroundings};
+use canary_orchestrator::machine::OperatorAction;
+use canary_orchestrator::node::secrets::Secrets;
+use canary_orchestrator::plan::{Inputs, Plan};
+use canary_orchestrator::run::driver::{DriveOptions, End, Handle};
+use canary_orchestrator::run::session::{Resume, Session};
+use canary_orchestrator::run::store::{RunDirectory, SNAPSHOT_FORMAT, Snapshot};
+use canary_traffic::Router;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::environment::Environment;
+use crate::error::{CommandError, CommandResult};
+use crate::output::Output;
+use crate::runs;
+use crate::view::live::{Key, Screen};
+use crate::view::span::{Line, Tone, render};
+use crate::view::status::{self, Space};
+use crate::view::{log, time};
+use crate::workflow::compile_again;
+
+/// What a resumed run keeps of how it was started.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunOptions {
+    /// Directory that relative paths start at.
+    pub(crate) directory: PathBuf,
+}
+
+/// How it is shown and driven.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// Leave as soon as a person is needed.
+    pub(crate) no_wait: bool,
+    /// Plain lines even on a terminal.
+    pub(crate) plain: bool,
+}
+
+/// A runtime for one command.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::failed(format!("cannot start the runtime: {error}")))
+}
+
+/// What a run finds around it.
+pub(crate) fn surroundings(environment: &Environment, directory: &Path, router: Option<Arc<dyn Router>>) -> Surroundings {
+    let variables = environment.variables.clone();
+    let lookup = Arc::new(move |name: &str| variables.get(name).cloned());
+    Surroundings {
+        directory: directory.to_owned(),
+        runtime_directory: environment.runtime_directory(),
+        environment: environment.variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        secrets: Secrets::new(directory.to_owned(), lookup),
+        router,
+    }
+}
+
+fn assemble_error(error: AssembleError) -> CommandError {
+    CommandError::usage(error.to_string())
+}
+
+/// Starts a new run and drives it to its end.
+pub(crate) async fn start(
+    inputs: &Inputs,
+    plan: Plan,
+    options: &RunOptions,
+    router: Option<Arc<dyn Router>>,
+    manner: Manner,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
+    let parts = Parts::new(&plan, &surroundings(environment, &options.directory, router)).map_err(assemble_error)?;
+    let stored = |error: serde_json::Error| CommandError::failed(format!("the run cannot be stored: {error}"));
+    let snapshot = Snapshot {
+        format: SNAPSHOT_FORMAT,
+        canary: env!("CARGO_PKG_VERSION").to_owned(),
+        created_at: runs::now(),
+        service: plan.service.clone(),
+        workflow: plan.id.clone(),
+        hash: plan.hash.clone(),
+        inputs: serde_json::to_value(inputs.captured(&plan)).map_err(stored)?,
+        options: serde_json::to_value(options).map_err(stored)?,
+    };
+    let stop = CancellationToken::new();
+    let _watching = stop.clone().drop_guard();
+    let session = Session::start(
+        &runs::store(environment),
+        plan,
+        &snapshot,
+        |run| DriveOptions { no_wait: manner.no_wait, ..DriveOptions::new(run) },
+        |place, journal| parts.hooks(&place, journal, stop),
+    )
+    .map_err(runs::run_error)?;
+    show(session, manner, environment, output).await
+}
+
+/// Takes a run over that nobody drives, and drives it to its end.
+pub(crate) async fn resume(
+    run: &RunDirectory,
+    takeover: Resume,
+    manner: Manner,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
+    let snapshot = run.snapshot().map_err(runs::store_error)?;
+    let options: RunOptions = serde_json::from_value(snapshot.options)
+        .map_err(|error| CommandError::usage(format!("the options of {} are not understood: {error}", run.id())))?;
+    let plan = compile_again(&snapshot.inputs).map_err(CommandError::usage)?;
+    let parts = Parts::new(&plan, &surroundings(environment, &options.directory, None)).map_err(assemble_error)?;
+    let stop = CancellationToken::new();
+    let _watching = stop.clone().drop_guard();
+    let session = Session::resume(
+        run,
+        &compile_again,
+        takeover,
+        |inspection| DriveOptions { no_wait: manner.no_wait, ..DriveOptions::new(inspection.run.id()) },
+        |place, journal| parts.hooks(&place, journal, stop),
+    )
+    .map_err(runs::run_error)?;
+    if let Some(torn) = session.torn() {
+        output.warn(&torn.to_string());
+    }
+    show(session, manner, environment, output).await
+}
+
+/// Drives it, and shows what happens: live on a terminal, else a line per event.
+async fn show(session: Session, manner: Manner, environment: &Environment, output: &Output) -> CommandResult {
+    let run = session.run().id().to_owned();
+    let live = environment.stderr_is_terminal && environment.stdout_is_terminal && !manner.plain;
+    let screen = if live { Screen::enter(output.color).ok() } else { None };
+    if screen.is_none() {
+        output.talk(&format!("run {run}: `canary status {run}` says where it stands, `canary abort {run}` takes it back"));
+    }
+    let handle = session.handle().clone();
+    let plan = Arc::clone(session.plan());
+    let ended = CancellationToken::new();
+    let watcher = match screen {
+        Some((screen, keys)) => tokio::spawn(draw(run.clone(), screen, keys, handle.clone(), environment.who(), ended.clone())),
+        None => tokio::spawn(print(plan, handle.clone(), *output, ended.clone())),
+    };
+    let signals = tokio::spawn(obey_signals(handle, environment.who(), *output, live));
+    let end = session.drive().await;
+    ended.cancel();
+    // The last lines are printed, and the screen is put back, before anything else is said.
+    let _shown = watcher.await;
+    signals.abort();
+    let end = end.map_err(runs::run_error)?;
+    finish(&run, &end, environment, output);
+    Ok(end.exit_code())
+}
+
+/// The last word: data on stdout.
+fn finish(run: &str, end: &End, environment: &Environment, output: &Output) {
+    for warning in &end.warnings {
+        output.warn(warning);
+    }
+    let space = Space { width: environment.width(), height: None, wide: false };
+    output.data(&render(&status::lines(run, &end.report, space), output.color));
+    if end.outcome.is_none() {
+        output.talk(&format!("left; `canary resume {run}` goes on"));
+    }
+}
+
+/// A line per event, with its time, on stderr.
+async fn print(plan: Arc<Plan>, handle: Handle, output: Output, ended: CancellationToken) {
+    let mut happened = handle.happened();
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = happened.recv() => next,
+            () = ended.cancelled() => return,
+        };
+        match next {
+            Ok(next) => {
+                for line in log::lines(&plan, &next.record.event, &next.record.commands) {
+                    output.talk(&format!("{} {}", time::clock(next.record.at), line.render(output.talk_color)));
+                }
+            }
+            Err(RecvError::Lagged(missed)) => output.warn(&format!("{missed} events were not printed; `canary logs` has them")),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// The live view. Ctrl-C comes as a key here.
+async fn draw(
+    run: String,
+    mut screen: Screen,
+    mut keys: mpsc::UnboundedReceiver<Key>,
+    handle: Handle,
+    who: String,
+    ended: CancellationToken,
+) {
+    let mut view = handle.view();
+    let mut interrupts = Interrupts::new(handle, who);
+    // Times on the screen go on without anything happening.
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let opened = (view.borrow().report.at, tokio::time::Instant::now());
+    loop {
+        let (width, height) = screen.size();
+        let mut report = (*view.borrow_and_update().report).clone();
+        report.at = report.at.max(opened.0 + opened.1.elapsed());
+        let space = Space { width, height: Some(height.saturating_sub(1)), wide: false };
+        let mut lines = status::lines(&run, &report, space);
+        lines.truncate(height.saturating_sub(1));
+        lines.resize_with(height.saturating_sub(1), Line::default);
+        lines.push(Line::default().add(format!("  Ctrl-C aborts   canary pause|promote|status {run} in another terminal"), Tone::Dim));
+        if screen.draw(&lines).is_err() {
+            return;
+        }
+        tokio::select! {
+            changed = view.changed() => if changed.is_err() { return },
+            _ = ticks.tick() => {}
+            key = keys.recv() => if key == Some(Key::Interrupt) { interrupts.next(2) },
+            () = ended.cancelled() => return,
+        }
+    }
+}
+
+/// Ctrl-C and SIGTERM: the first aborts, the second leaves at once.
+async fn obey_signals(handle: Handle, who: String, output: Output, quiet: bool) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return output.warn("signals cannot be caught: use `canary abort` from another terminal");
+    };
+    let mut interrupts = Interrupts::new(handle, who);
+    loop {
+        let number = tokio::select! {
+            _ = interrupt.recv() => 2,
+            _ = terminate.recv() => 15,
+        };
+        if !quiet {
+            output.talk(if interrupts.count == 0 { "aborting: traffic goes back first; once more leaves at once" } else { "leaving" });
+        }
+        interrupts.next(number);
+    }
+}
+
+/// Counts what was interrupted.
+struct Interrupts {
+    handle: Handle,
+    who: String,
+    count: u32,
+}
+
+impl Interrupts {
+    fn new(handle: Handle, who: String) -> Self {
+        Self { handle, who, count: 0 }
+    }
+
+    fn next(&mut self, number: i32) {
+        self.count += 1;
+        if self.count > 1 {
+            return self.handle.leave();
+        }
+        let (handle, who) = (self.handle.clone(), self.who.clone());
+        tokio::spawn(async move {
+            let action = OperatorAction::Abort { signal: Some(number) };
+            let _gone = handle.operator(action, who, None).await;
+        });
+    }
+}

@@ -1,0 +1,138 @@
+//! From what the user names on the command line to a plan: reads the files, compiles, says what is wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use canary_orchestrator::diagnostic::{Diagnostics, HumanOptions, to_human};
+use canary_orchestrator::plan::{Inputs, OnFailure, Plan, compile};
+
+use crate::environment::Environment;
+use crate::error::{CommandError, USAGE};
+use crate::output::Output;
+
+/// Largest file that is read, in bytes; the parser's own bound is lower and names the place.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Which workflow, and what it is told.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct WorkflowOptions {
+    /// Settings of this place: a file with the same keys as `x-canary`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// Set a variable of the workflow; may be given several times
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) sets: Vec<(String, String)>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not NAME=VALUE")),
+    }
+}
+
+/// Reads a file, with a message that says what to do.
+pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
+    let shown = path.display();
+    let error = |what: String| CommandError::usage(format!("cannot read {shown}: {what}"));
+    let metadata = fs::metadata(path).map_err(|why| {
+        let error = error(why.to_string());
+        match nearby(path) {
+            Some(name) => error.hint(format!("did you mean {name}?")),
+            None => error,
+        }
+    })?;
+    if metadata.is_dir() {
+        return Err(error("it is a directory".to_owned()));
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(error(format!("it has {} bytes, and {MAX_FILE} are the most", metadata.len())));
+    }
+    let bytes = fs::read(path).map_err(|why| error(why.to_string()))?;
+    String::from_utf8(bytes).map_err(|why| error(format!("it is not UTF-8 text (byte {})", why.utf8_error().valid_up_to())))
+}
+
+/// A file in the same directory whose name is close.
+fn nearby(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_str()?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names: Vec<String> = fs::read_dir(directory).ok()?.take(1000).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let near = names.iter().map(|name| (strsim::jaro_winkler(wanted, name), name)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (near.0 > 0.85).then(|| directory.join(near.1).display().to_string().trim_start_matches("./").to_owned())
+}
+
+/// Reads the workflow, its profile and its sub-workflows.
+pub(crate) fn inputs(
+    file: &Path,
+    options: &WorkflowOptions,
+    on_failure: Option<OnFailure>,
+    environment: &Environment,
+) -> Result<Inputs, CommandError> {
+    from_text(&name(file), read(file)?, options, on_failure, environment)
+}
+
+/// The same for a workflow that is not in a file.
+pub(crate) fn from_text(
+    workflow: &str,
+    text: String,
+    options: &WorkflowOptions,
+    on_failure: Option<OnFailure>,
+    environment: &Environment,
+) -> Result<Inputs, CommandError> {
+    let mut inputs = Inputs::new(workflow, text);
+    if let Some(profile) = &options.profile {
+        inputs = inputs.with_profile(name(profile), read(profile)?);
+    }
+    inputs.sets.clone_from(&options.sets);
+    inputs.on_failure = on_failure;
+    inputs.environment.clone_from(&environment.variables);
+    read_sub_workflows(&mut inputs);
+    Ok(inputs)
+}
+
+/// Until nothing is missing that can be read; what cannot be is said by the compiler, with its place.
+fn read_sub_workflows(inputs: &mut Inputs) {
+    loop {
+        let mut found = false;
+        for name in inputs.missing_files() {
+            if let Ok(text) = read(Path::new(&name)) {
+                found |= inputs.files.insert(name, text).is_none();
+            }
+        }
+        if !found {
+            return;
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Compiles; says on stderr what is wrong, and fails where nothing can be run.
+pub(crate) fn plan(inputs: &Inputs, output: &Output) -> Result<Plan, CommandError> {
+    let (plan, diagnostics) = compile(inputs);
+    say(&diagnostics, output);
+    match plan {
+        Some(plan) if !diagnostics.has_errors() => Ok(plan),
+        _ => Err(CommandError { code: USAGE, message: String::new(), hints: Vec::new() }),
+    }
+}
+
+/// Diagnostics as excerpts on stderr.
+pub(crate) fn say(diagnostics: &Diagnostics, output: &Output) {
+    let text = to_human(diagnostics, HumanOptions { color: output.talk_color, ..HumanOptions::default() });
+    if !text.is_empty() {
+        output.talk(text.trim_end());
+    }
+}
+
+/// Makes the plan of a stored run again.
+pub(crate) fn compile_again(inputs: &serde_json::Value) -> Result<Plan, String> {
+    let inputs: Inputs = serde_json::from_value(inputs.clone()).map_err(|error| error.to_string())?;
+    let (plan, diagnostics) = compile(&inputs);
+    match plan {
+        Some(plan) if !diagnostics.has_errors() => Ok(plan),
+        _ => Err(canary_orchestrator::diagnostic::to_lines(&diagnostics)),
+    }
+}
