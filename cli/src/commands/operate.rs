@@ -169,7 +169,7 @@ fn ask(inspection: &Inspection, action: OperatorAction, common: &Common, environ
     let failed = |error: ClientError| CommandError::failed(format!("{run}: {error}"));
     drive::runtime()?.block_on(async {
         let client = Client::connect(&inspection.run).await.map_err(failed)?;
-        let accepted = client.operator(action, environment.who(), common.reason.clone(), !common.no_wait).await.map_err(failed)?;
+        let accepted = client.operator(action, &environment.who(), common.reason.as_deref(), !common.no_wait).await.map_err(failed)?;
         output.talk(&format!("{run}: {}", accepted.message));
         if common.no_wait {
             return Ok(0);
