@@ -137,3 +137,15 @@ pub enum Verdict {
     /// Could not be measured.
     Error,
 }
+
+impl From<Phase> for Verdict {
+    /// What one measurement says by itself.
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Pass => Self::Pass,
+            Phase::Fail => Self::Fail,
+            Phase::Inconclusive => Self::Inconclusive,
+            Phase::Error => Self::Error,
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What people see of a run. Everything renders the one `Report`; the lines are made once and shown as plain text, as
 //! coloured text, or in the live view.
 
+pub(crate) mod analysis;
 pub(crate) mod html;
 pub(crate) mod live;
 pub(crate) mod log;
