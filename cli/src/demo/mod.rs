@@ -1,5 +1,8 @@
 //! `canary demo`: two versions of a small service, their users, the splitter and a release, all in one process.
 
-pub(crate) mod load;
-pub(crate) mod service;
+mod load;
+mod service;
 pub(crate) mod story;
+mod world;
+
+pub(crate) use world::{World, faster};

@@ -66,6 +66,15 @@ impl Story {
         if self == Self::NoTraffic { 0 } else { 200 }
     }
 
+    /// What to try after it.
+    pub(crate) fn next(self) -> &'static str {
+        match self {
+            Self::Errors => "try next: canary demo --story good (promoted), or --story late (caught at 50 %), and canary abort from another terminal",
+            Self::Good => "try next: canary init --service NAME --prometheus URL, for a release of your own",
+            Self::Slow | Self::Late | Self::Crash | Self::NoTraffic => "try next: canary report, or canary graph --run demo of this run",
+        }
+    }
+
     /// One line for the start of the demo.
     pub(crate) fn summary(self) -> &'static str {
         match self {

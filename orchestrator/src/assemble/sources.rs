@@ -70,6 +70,15 @@ impl Sources {
         }
     }
 
+    /// Scrapes each metrics page once: its address and what is wrong with it; nothing where nothing is scraped.
+    pub async fn probe(&self) -> Vec<(String, Option<SourceError>)> {
+        let Some((scraper, _)) = &self.scraper else { return Vec::new() };
+        let report = scraper.scrape().await;
+        let good = format!("{} pages answer", report.answered);
+        let good = (report.answered > 0).then_some((good, None));
+        good.into_iter().chain(report.failures.into_iter().map(|(target, error)| (target, Some(error)))).collect()
+    }
+
     /// The end of a window that holds everything that is known: what was scraped after `now` too.
     pub fn newest(&self, now: Timestamp) -> Timestamp {
         let slack = if self.scraper.is_some() { Duration::from_mins(1) } else { Duration::ZERO };

@@ -244,7 +244,7 @@ impl ShortForm {
             add(
                 text,
                 format_args!(
-                    "\n  # The token is read from the environment, never from here.\n  notify:\n    - name: slack\n      type: slack\n      token_env: SLACK_BOT_TOKEN\n      channel: {}\n",
+                    "\n  # The token is read from the environment, never from here.\n  notify:\n    releases:\n      type: slack\n      token_env: SLACK_BOT_TOKEN\n      channel: {}\n",
                     quote(channel)
                 ),
             );
