@@ -1,5 +1,6 @@
 //! OSOP workflows, the release state machine, and what carries its commands out.
 
+pub mod assemble;
 pub mod diagnostic;
 pub mod machine;
 pub mod node;

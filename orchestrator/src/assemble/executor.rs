@@ -61,11 +61,11 @@ struct Known {
 
 impl Lookup for Known {
     fn get(&self, reference: &Reference) -> Option<serde_json::Value> {
-        let output = |node: &str, name: &str| {
+        let outputs = |node: &str, name: &str| {
             let node = self.plan.find(node)?;
             self.state.outputs(node).get(name).cloned()
         };
-        RunValues { values: &self.plan.values, output, iteration: self.iteration }.get(reference)
+        RunValues { values: &self.plan.values, outputs, iteration: self.iteration }.get(reference)
     }
 }
 
@@ -89,7 +89,7 @@ fn workload_task(plan: &Plan, node: NodeIndex) -> Option<Result<TaskSpec, String
     let script = match Script::parse(&command.value, false) {
         Ok(script) => script,
         Err(errors) => {
-            let why = errors.first().map_or_else(String::new, ToString::to_string);
+            let why = errors.first().map_or_else(String::new, |error| error.message.clone());
             return Some(Err(format!("the workload's command cannot be run: {why}")));
         }
     };
@@ -150,8 +150,9 @@ impl Executor for NodeExecutor {
     }
 
     fn end_process(&self, process: ProcessMark) -> BoxFuture<'static, ()> {
+        let run = self.run.id().to_owned();
         async move {
-            let ended = node::end_process(&process).await;
+            let ended = node::end_process(&process, &run).await;
             tracing::info!(?process, ?ended, "ended what an earlier process left");
         }
         .boxed()

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use canary_analyzer::metric::{LatencyConfig, MetricsConfig, RequestsConfig, ServiceMetrics};
+use canary_analyzer::metric::{LatencyConfig, LatencyUnit, MetricsConfig, RequestsConfig, ServiceMetrics};
 
 use super::error::AssembleError;
-use crate::osop::settings::Settings;
+use crate::osop::model::Text;
+use crate::osop::settings::{self, Settings};
 
 /// The service's metrics; `None` where the settings do not say.
 pub fn service_metrics(settings: &Settings, service: &str) -> Result<Option<ServiceMetrics>, AssembleError> {
@@ -13,31 +14,27 @@ pub fn service_metrics(settings: &Settings, service: &str) -> Result<Option<Serv
     if metrics.preset.is_none() && metrics.requests.is_none() {
         return Ok(None);
     }
-    let text = |text: &Option<crate::osop::model::Text>| text.as_ref().map(|text| text.value.clone());
-    let latency = match &metrics.latency {
-        None => None,
-        Some(latency) => Some(LatencyConfig {
-            metric: latency.histogram.value.clone(),
-            unit: latency
-                .unit
-                .as_ref()
-                .map(|unit| unit.value)
-                .ok_or_else(|| AssembleError::Metrics("latency needs a unit: s or ms".to_owned()))?,
-            selector: text(&latency.matchers),
-        }),
-    };
+    let text = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+    let latency = metrics.latency.as_ref().map(|latency| LatencyConfig {
+        metric: latency.metric.value.clone(),
+        unit: match latency.unit.value {
+            settings::LatencyUnit::Seconds => LatencyUnit::Seconds,
+            settings::LatencyUnit::Milliseconds => LatencyUnit::Milliseconds,
+        },
+        selector: text(&latency.selector),
+    });
     let config = MetricsConfig {
         preset: text(&metrics.preset),
         parameters: metrics.parameters.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect(),
         requests: metrics.requests.as_ref().map(|requests| RequestsConfig {
-            metric: requests.counter.value.clone(),
-            selector: text(&requests.matchers),
+            metric: requests.metric.value.clone(),
+            selector: text(&requests.selector),
             errors: text(&requests.errors),
         }),
         latency,
         stable: text(&metrics.stable),
         canary: text(&metrics.canary),
-        pod: None,
+        pod: text(&metrics.pod),
     };
     let mut known = BTreeMap::from([("service".to_owned(), service.to_owned())]);
     if let Some(namespace) = &settings.namespace {
