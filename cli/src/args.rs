@@ -49,8 +49,45 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// See a release from its beginning to its end, on this machine, in a minute
+    Demo(commands::demo::Args),
+    /// Run a release
+    Run(Box<commands::run::Args>),
+    /// Check workflows: every error and warning at once
+    Validate(commands::validate::Args),
+    /// Draw a workflow, or what happened in a run of it
+    Graph(commands::graph::Args),
+    /// Judge gates now, without a release
+    Analyze(commands::analyze::Args),
+    /// Say where a release stands, what it waits for, and why
+    Status(commands::status::Args),
+    /// List the releases that are active or interrupted
+    #[command(visible_alias = "ls")]
+    List(commands::list::ListArgs),
+    /// List all releases, newest first
+    History(commands::list::HistoryArgs),
+    /// Print what happened in a release, or what one of its nodes printed
+    Logs(commands::logs::Args),
+    /// Report on a release: what happened, why, and what it cost
+    Report(commands::report::Args),
+    /// Go on: past a pause, a blocked check, a soak or an approval
+    Promote(commands::operate::PromoteArgs),
+    /// Take the new version away now
+    Abort(commands::operate::AbortArgs),
+    /// Take no further step; what is watched stays watched
+    Pause(commands::operate::PauseArgs),
+    /// Go on with a release that is paused or was interrupted
+    Resume(commands::operate::ResumeArgs),
+    /// Try a blocked check again, or run an ended release anew
+    Retry(commands::operate::RetryArgs),
+    /// Write a commented workflow from a few answers or flags
+    Init(Box<commands::init::Args>),
+    /// Show the settings that hold, and where each is from
+    Config(commands::config::Args),
+    /// Check what a release needs: sources, commands, credentials, clocks
+    Doctor(commands::doctor::Args),
     /// Split HTTP traffic between two versions on this machine
-    Proxy(commands::proxy::Args),
+    Proxy(Box<commands::proxy::Args>),
     /// Print completions for a shell
     Completions(commands::completions::Args),
     /// Write man pages

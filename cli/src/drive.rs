@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use canary_orchestrator::assemble::{AssembleError, Parts, Surroundings};
+use canary_orchestrator::assemble::{AssembleError, MakeRouter, Parts, Surroundings};
 use canary_orchestrator::machine::OperatorAction;
 use canary_orchestrator::node::secrets::Secrets;
 use canary_orchestrator::plan::{Inputs, Plan};
 use canary_orchestrator::run::driver::{DriveOptions, End, Handle};
 use canary_orchestrator::run::session::{Resume, Session};
 use canary_orchestrator::run::store::{RunDirectory, SNAPSHOT_FORMAT, Snapshot};
-use canary_traffic::Router;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -55,7 +54,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 }
 
 /// What a run finds around it.
-pub(crate) fn surroundings(environment: &Environment, directory: &Path, router: Option<Arc<dyn Router>>) -> Surroundings {
+pub(crate) fn surroundings(environment: &Environment, directory: &Path, router: Option<MakeRouter>) -> Surroundings {
     let variables = environment.variables.clone();
     let lookup = Arc::new(move |name: &str| variables.get(name).cloned());
     Surroundings {
@@ -76,7 +75,7 @@ pub(crate) async fn start(
     inputs: &Inputs,
     plan: Plan,
     options: &RunOptions,
-    router: Option<Arc<dyn Router>>,
+    router: Option<MakeRouter>,
     manner: Manner,
     environment: &Environment,
     output: &Output,

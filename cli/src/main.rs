@@ -2,11 +2,14 @@
 
 mod args;
 mod commands;
+mod demo;
+mod drive;
 mod environment;
 mod error;
 mod output;
+mod runs;
 mod view;
-mod demo;
+mod workflow;
 
 use std::process::ExitCode;
 

@@ -53,7 +53,7 @@ impl Gate {
         at: Timestamp,
     ) -> Measurement {
         let finding = match (answer, self.compat) {
-            (Err(error), _) => Finding::error(error.to_string()),
+            (Err(error), _) => Finding::error(format!("{}: {error}", self.name)),
             (Ok(answer), Compat::Argo) => argo::judge(self, &answer.value),
             (Ok(answer), Compat::Strict) => match self.too_few(requests) {
                 Some(finding) => finding,
@@ -71,7 +71,9 @@ impl Gate {
     ) -> Measurement {
         let evidence = match evidence {
             Ok(evidence) => evidence,
-            Err(error) => return finish(Finding::error(error.to_string()), None, at),
+            Err(error) => {
+                return finish(Finding::error(format!("{}: {error}", self.name)), None, at);
+            }
         };
         let requests = whole(evidence.canary.requests);
         let finding = match self.too_few(requests) {
@@ -290,11 +292,22 @@ impl Gate {
                     self.name
                 )
             }
-            (_, Some(condition)) => format!(
-                "{} is {reading}: {}",
-                self.name,
-                condition.explain(&environment(condition))
-            ),
+            // `error_rate < 1%` needs no more than the value and the limit.
+            (_, Some(condition)) => match super::limit::simple(self, condition.source()) {
+                Some(limit) if failed == Some(true) => {
+                    format!("{} is {reading}, and must not be {limit}", self.name)
+                }
+                Some(limit) if phase == Phase::Fail => {
+                    format!("{} is {reading}, and must be {limit}", self.name)
+                }
+                Some(limit) if success.is_some() => format!("{} is {reading} ({limit})", self.name),
+                Some(limit) => format!("{} is {reading} (not {limit})", self.name),
+                None => format!(
+                    "{} is {reading}: {}",
+                    self.name,
+                    condition.explain(&environment(condition))
+                ),
+            },
             (_, None) => format!("{} is {reading}", self.name),
         };
         Finding {

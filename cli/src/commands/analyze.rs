@@ -7,7 +7,6 @@ use canary_analyzer::duration;
 use canary_analyzer::gate::{Gate, Measurement, Tally, Verdict, worst};
 use canary_orchestrator::assemble::{Judge, Sources};
 use canary_orchestrator::plan::Plan;
-use clap::ValueEnum;
 use jiff::Timestamp;
 
 use super::gate_flag::GateFlag;

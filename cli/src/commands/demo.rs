@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use canary_orchestrator::assemble::MakeRouter;
 use canary_orchestrator::plan::Inputs;
 
 use crate::demo::story::Story;
@@ -60,7 +61,8 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         let inputs = Inputs::new("demo.osop.yaml", faster(WORKFLOW, args.speed)).with_profile("demo.profile.yaml", world.profile());
         let plan = workflow::plan(&inputs, output)?;
         let options = RunOptions { directory: environment.directory.clone() };
-        let router = Arc::new(world.splitter().signed("the demo"));
+        let splitter = world.splitter().clone();
+        let router: MakeRouter = Arc::new(move |identity: &str| Arc::new(splitter.signed(identity)));
         let manner = Manner { no_wait: false, plain: args.plain };
         let code = drive::start(&inputs, plan, &options, Some(router), manner, environment, output).await?;
         let (sent, bad) = world.seen();

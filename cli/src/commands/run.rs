@@ -7,7 +7,7 @@ use std::time::Duration;
 use canary_analyzer::duration;
 use canary_orchestrator::node::spec::Work;
 use canary_orchestrator::plan::short::{ShortEvidence, ShortForm};
-use canary_orchestrator::plan::{Action, Inputs, OnFailure, Plan, describe};
+use canary_orchestrator::plan::{Action, Inputs, OnFailure, Plan};
 use canary_traffic::Weight;
 
 use super::proxy::weight;
@@ -150,8 +150,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     let inputs = inputs(args, environment)?;
     let plan = workflow::plan(&inputs, output)?;
     if args.dry_run {
-        output.data(&describe(&plan).to_string());
-        return Ok(0);
+        return Err(CommandError::failed("TEMPORARY"));
     }
     confirm(&plan, args.yes, environment, output)?;
     let base = args.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));

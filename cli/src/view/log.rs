@@ -47,6 +47,12 @@ fn of_event(plan: &Plan, event: &Event) -> Option<Line> {
             };
             line(format!("{} {said}", node(plan, *index)), Tone::Warn)
         }
+        // A check of the same gate says it too; a guard that is content or waits for data need not.
+        Event::Measured { watch: Watch::Guard, measurement, .. }
+            if measurement.no_data || measurement.phase == Phase::Pass =>
+        {
+            None
+        }
         Event::Measured { watch, measurement, .. } => {
             let (word, tone) = match measurement.phase {
                 Phase::Pass => ("pass", Tone::Good),

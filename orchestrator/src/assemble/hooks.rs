@@ -34,9 +34,13 @@ pub struct Surroundings {
     pub environment: Vec<(OsString, OsString)>,
     /// Finds secrets.
     pub secrets: Secrets,
-    /// A router in this process, instead of the one that the settings name.
-    pub router: Option<Arc<dyn Router>>,
+    /// Makes the router of a run whose router is in this process, instead of the one that the settings name; it is
+    /// given what the router is to remember as who sets weights.
+    pub router: Option<MakeRouter>,
 }
+
+/// Makes a router for whoever sets weights.
+pub type MakeRouter = Arc<dyn Fn(&str) -> Arc<dyn Router> + Send + Sync>;
 
 /// The parts of a run that can be wrong, made before anything of the run exists.
 #[derive(Clone)]
@@ -63,9 +67,10 @@ impl Parts {
             let clock = Arc::clone(&clock);
             Arc::new(move || clock.now())
         };
+        let identity = format!("run {}", run.id());
         let router = match &around.router {
-            Some(router) => Some(Arc::clone(router)),
-            None => router(&plan.settings, &plan.service, &format!("run {}", run.id()), &around.runtime_directory),
+            Some(make) => Some(make(&identity)),
+            None => router(&plan.settings, &plan.service, &identity, &around.runtime_directory),
         };
         let sources = self.sources.clone();
         tokio::spawn(async move {

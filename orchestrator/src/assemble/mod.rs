@@ -13,7 +13,7 @@ mod sources;
 pub use error::AssembleError;
 pub use evidence::Judge;
 pub use executor::NodeExecutor;
-pub use hooks::{Parts, Surroundings};
+pub use hooks::{MakeRouter, Parts, Surroundings};
 pub use metrics::service_metrics;
 pub use notifier::OutboxNotifier;
 pub use router::{proxy_socket, router};

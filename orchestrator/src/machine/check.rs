@@ -288,7 +288,6 @@ impl Machine<'_> {
 
     /// What a gate says, with the value and the limit.
     pub(super) fn gate_sentence(&self, one: &GateWatch) -> String {
-        let name = &self.plan.gate(one.gate).name;
         let weight = self.s.traffic.desired;
         let place = if weight.is_zero() {
             String::new()
@@ -296,8 +295,9 @@ impl Machine<'_> {
             format!(" (at {weight})")
         };
         match &one.last {
-            Some(last) => format!("{name}: {}{place}", last.message),
-            None => format!("{name}: never measured{place}"),
+            // A measurement names its gate itself.
+            Some(last) => format!("{}{place}", last.message),
+            None => format!("{}: never measured{place}", self.plan.gate(one.gate).name),
         }
     }
 

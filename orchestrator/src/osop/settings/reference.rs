@@ -1,6 +1,8 @@
 //! Every key of `x-canary` and of a profile, with type, range and default: one table for checking, for `canary config` and
 //! `canary init`, and for the reference in `docs/`.
 
+use std::fmt;
+
 /// What is written under a key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -40,6 +42,32 @@ pub enum Kind {
     Section,
     /// A list of mappings; their keys are another section.
     Sections,
+}
+
+impl fmt::Display for Kind {
+    /// For people: `duration, 100ms to 5m`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("text"),
+            Self::Url => f.write_str("URL"),
+            Self::EnvName => f.write_str("name of an environment variable"),
+            Self::Path => f.write_str("path of a file"),
+            Self::Bool => f.write_str("true or false"),
+            Self::Count(low, high) => write!(f, "whole number, {low} to {high}"),
+            Self::Quantity => f.write_str("number with a unit"),
+            Self::Duration(low, high) => write!(f, "duration, {low} to {high}"),
+            Self::Words(words) => f.write_str(&words.join(" or ")),
+            Self::Unit => f.write_str("unit"),
+            Self::Query => f.write_str("PromQL"),
+            Self::Condition => f.write_str("condition"),
+            Self::Texts => f.write_str("list of texts"),
+            Self::WordList(words) => write!(f, "list of {}", words.join(", ")),
+            Self::TextMap => f.write_str("texts by name"),
+            Self::Named => f.write_str("mapping by names of your own"),
+            Self::Section => f.write_str("mapping"),
+            Self::Sections => f.write_str("list of mappings"),
+        }
+    }
 }
 
 /// One key.
