@@ -54,13 +54,21 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 }
 
 /// What a run finds around it.
-pub(crate) fn surroundings(environment: &Environment, directory: &Path, router: Option<MakeRouter>) -> Surroundings {
+pub(crate) fn surroundings(
+    environment: &Environment,
+    directory: &Path,
+    router: Option<MakeRouter>,
+) -> Surroundings {
     let variables = environment.variables.clone();
     let lookup = Arc::new(move |name: &str| variables.get(name).cloned());
     Surroundings {
         directory: directory.to_owned(),
         runtime_directory: environment.runtime_directory(),
-        environment: environment.variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        environment: environment
+            .variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         secrets: Secrets::new(directory.to_owned(), lookup),
         router,
     }
@@ -80,8 +88,14 @@ pub(crate) async fn start(
     environment: &Environment,
     output: &Output,
 ) -> CommandResult {
-    let parts = Parts::new(&plan, &surroundings(environment, &options.directory, router)).map_err(assemble_error)?;
-    let stored = |error: serde_json::Error| CommandError::failed(format!("the run cannot be stored: {error}"));
+    let parts = Parts::new(
+        &plan,
+        &surroundings(environment, &options.directory, router),
+    )
+    .map_err(assemble_error)?;
+    let stored = |error: serde_json::Error| {
+        CommandError::failed(format!("the run cannot be stored: {error}"))
+    };
     let snapshot = Snapshot {
         format: SNAPSHOT_FORMAT,
         canary: env!("CARGO_PKG_VERSION").to_owned(),
@@ -98,7 +112,10 @@ pub(crate) async fn start(
         &runs::store(environment),
         plan,
         &snapshot,
-        |run| DriveOptions { no_wait: manner.no_wait, ..DriveOptions::new(run) },
+        |run| DriveOptions {
+            no_wait: manner.no_wait,
+            ..DriveOptions::new(run)
+        },
         |place, journal| parts.hooks(&place, journal, stop),
     )
     .map_err(runs::run_error)?;
@@ -114,17 +131,25 @@ pub(crate) async fn resume(
     output: &Output,
 ) -> CommandResult {
     let snapshot = run.snapshot().map_err(runs::store_error)?;
-    let options: RunOptions = serde_json::from_value(snapshot.options)
-        .map_err(|error| CommandError::usage(format!("the options of {} are not understood: {error}", run.id())))?;
+    let options: RunOptions = serde_json::from_value(snapshot.options).map_err(|error| {
+        CommandError::usage(format!(
+            "the options of {} are not understood: {error}",
+            run.id()
+        ))
+    })?;
     let plan = compile_again(&snapshot.inputs).map_err(CommandError::usage)?;
-    let parts = Parts::new(&plan, &surroundings(environment, &options.directory, None)).map_err(assemble_error)?;
+    let parts = Parts::new(&plan, &surroundings(environment, &options.directory, None))
+        .map_err(assemble_error)?;
     let stop = CancellationToken::new();
     let _watching = stop.clone().drop_guard();
     let session = Session::resume(
         run,
         &compile_again,
         takeover,
-        |inspection| DriveOptions { no_wait: manner.no_wait, ..DriveOptions::new(inspection.run.id()) },
+        |inspection| DriveOptions {
+            no_wait: manner.no_wait,
+            ..DriveOptions::new(inspection.run.id())
+        },
         |place, journal| parts.hooks(&place, journal, stop),
     )
     .map_err(runs::run_error)?;
@@ -135,10 +160,19 @@ pub(crate) async fn resume(
 }
 
 /// Drives it, and shows what happens: live on a terminal, else a line per event.
-async fn show(session: Session, manner: Manner, environment: &Environment, output: &Output) -> CommandResult {
+async fn show(
+    session: Session,
+    manner: Manner,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     let run = session.run().id().to_owned();
     let live = environment.stderr_is_terminal && environment.stdout_is_terminal && !manner.plain;
-    let screen = if live { Screen::enter(output.color).ok() } else { None };
+    let screen = if live {
+        Screen::enter(output.color).ok()
+    } else {
+        None
+    };
     if screen.is_none() {
         output.talk(&format!("run {run}: `canary status {run}` says where it stands, `canary abort {run}` takes it back"));
     }
@@ -146,7 +180,14 @@ async fn show(session: Session, manner: Manner, environment: &Environment, outpu
     let plan = Arc::clone(session.plan());
     let ended = CancellationToken::new();
     let watcher = match screen {
-        Some((screen, keys)) => tokio::spawn(draw(run.clone(), screen, keys, handle.clone(), environment.who(), ended.clone())),
+        Some((screen, keys)) => tokio::spawn(draw(
+            run.clone(),
+            screen,
+            keys,
+            handle.clone(),
+            environment.who(),
+            ended.clone(),
+        )),
         None => tokio::spawn(print(plan, handle.clone(), *output, ended.clone())),
     };
     let signals = tokio::spawn(obey_signals(handle, environment.who(), *output, live));
@@ -165,8 +206,15 @@ fn finish(run: &str, end: &End, environment: &Environment, output: &Output) {
     for warning in &end.warnings {
         output.warn(warning);
     }
-    let space = Space { width: environment.width(), height: None, wide: false };
-    output.data(&render(&status::lines(run, &end.report, space), output.color));
+    let space = Space {
+        width: environment.width(),
+        height: None,
+        wide: false,
+    };
+    output.data(&render(
+        &status::lines(run, &end.report, space),
+        output.color,
+    ));
     if end.outcome.is_none() {
         output.talk(&format!("left; `canary resume {run}` goes on"));
     }
@@ -184,10 +232,16 @@ async fn print(plan: Arc<Plan>, handle: Handle, output: Output, ended: Cancellat
         match next {
             Ok(next) => {
                 for line in log::lines(&plan, &next.record.event, &next.record.commands) {
-                    output.talk(&format!("{} {}", time::clock(next.record.at), line.render(output.talk_color)));
+                    output.talk(&format!(
+                        "{} {}",
+                        time::clock(next.record.at),
+                        line.render(output.talk_color)
+                    ));
                 }
             }
-            Err(RecvError::Lagged(missed)) => output.warn(&format!("{missed} events were not printed; `canary logs` has them")),
+            Err(RecvError::Lagged(missed)) => output.warn(&format!(
+                "{missed} events were not printed; `canary logs` has them"
+            )),
             Err(RecvError::Closed) => return,
         }
     }
@@ -211,11 +265,18 @@ async fn draw(
         let (width, height) = screen.size();
         let mut report = (*view.borrow_and_update().report).clone();
         report.at = report.at.max(opened.0 + opened.1.elapsed());
-        let space = Space { width, height: Some(height.saturating_sub(1)), wide: false };
+        let space = Space {
+            width,
+            height: Some(height.saturating_sub(1)),
+            wide: false,
+        };
         let mut lines = status::lines(&run, &report, space);
         lines.truncate(height.saturating_sub(1));
         lines.resize_with(height.saturating_sub(1), Line::default);
-        lines.push(Line::default().add(format!("  Ctrl-C aborts   canary pause|promote|status {run} in another terminal"), Tone::Dim));
+        lines.push(Line::default().add(
+            format!("  Ctrl-C aborts   canary pause|promote|status {run} in another terminal"),
+            Tone::Dim,
+        ));
         if screen.draw(&lines).is_err() {
             return;
         }
@@ -230,7 +291,10 @@ async fn draw(
 
 /// Ctrl-C and SIGTERM: the first aborts, the second leaves at once.
 async fn obey_signals(handle: Handle, who: String, output: Output, quiet: bool) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return output.warn("signals cannot be caught: use `canary abort` from another terminal");
     };
     let mut interrupts = Interrupts::new(handle, who);
@@ -240,7 +304,11 @@ async fn obey_signals(handle: Handle, who: String, output: Output, quiet: bool) 
             _ = terminate.recv() => 15,
         };
         if !quiet {
-            output.talk(if interrupts.count == 0 { "aborting: traffic goes back first; once more leaves at once" } else { "leaving" });
+            output.talk(if interrupts.count == 0 {
+                "aborting: traffic goes back first; once more leaves at once"
+            } else {
+                "leaving"
+            });
         }
         interrupts.next(number);
     }
@@ -255,7 +323,11 @@ struct Interrupts {
 
 impl Interrupts {
     fn new(handle: Handle, who: String) -> Self {
-        Self { handle, who, count: 0 }
+        Self {
+            handle,
+            who,
+            count: 0,
+        }
     }
 
     fn next(&mut self, number: i32) {
@@ -265,7 +337,9 @@ impl Interrupts {
         }
         let (handle, who) = (self.handle.clone(), self.who.clone());
         tokio::spawn(async move {
-            let action = OperatorAction::Abort { signal: Some(number) };
+            let action = OperatorAction::Abort {
+                signal: Some(number),
+            };
             let _gone = handle.operator(action, who, None).await;
         });
     }

@@ -27,7 +27,9 @@ pub(crate) struct WorkflowOptions {
 /// `NAME=VALUE`.
 pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
         _ => Err(format!("`{text}` is not NAME=VALUE")),
     }
 }
@@ -47,19 +49,44 @@ pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
         return Err(error("it is a directory".to_owned()));
     }
     if metadata.len() > MAX_FILE {
-        return Err(error(format!("it has {} bytes, and {MAX_FILE} are the most", metadata.len())));
+        return Err(error(format!(
+            "it has {} bytes, and {MAX_FILE} are the most",
+            metadata.len()
+        )));
     }
     let bytes = fs::read(path).map_err(|why| error(why.to_string()))?;
-    String::from_utf8(bytes).map_err(|why| error(format!("it is not UTF-8 text (byte {})", why.utf8_error().valid_up_to())))
+    String::from_utf8(bytes).map_err(|why| {
+        error(format!(
+            "it is not UTF-8 text (byte {})",
+            why.utf8_error().valid_up_to()
+        ))
+    })
 }
 
 /// A file in the same directory whose name is close.
 fn nearby(path: &Path) -> Option<String> {
     let wanted = path.file_name()?.to_str()?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names: Vec<String> = fs::read_dir(directory).ok()?.take(1000).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    let near = names.iter().map(|name| (strsim::jaro_winkler(wanted, name), name)).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (near.0 > 0.85).then(|| directory.join(near.1).display().to_string().trim_start_matches("./").to_owned())
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let names: Vec<String> = fs::read_dir(directory)
+        .ok()?
+        .take(1000)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let near = names
+        .iter()
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (near.0 > 0.85).then(|| {
+        directory
+            .join(near.1)
+            .display()
+            .to_string()
+            .trim_start_matches("./")
+            .to_owned()
+    })
 }
 
 /// Reads the workflow, its profile and its sub-workflows.
@@ -116,13 +143,23 @@ pub(crate) fn plan(inputs: &Inputs, output: &Output) -> Result<Plan, CommandErro
     say(&diagnostics, output);
     match plan {
         Some(plan) if !diagnostics.has_errors() => Ok(plan),
-        _ => Err(CommandError { code: USAGE, message: String::new(), hints: Vec::new() }),
+        _ => Err(CommandError {
+            code: USAGE,
+            message: String::new(),
+            hints: Vec::new(),
+        }),
     }
 }
 
 /// Diagnostics as excerpts on stderr.
 pub(crate) fn say(diagnostics: &Diagnostics, output: &Output) {
-    let text = to_human(diagnostics, HumanOptions { color: output.talk_color, ..HumanOptions::default() });
+    let text = to_human(
+        diagnostics,
+        HumanOptions {
+            color: output.talk_color,
+            ..HumanOptions::default()
+        },
+    );
     if !text.is_empty() {
         output.talk(text.trim_end());
     }
@@ -130,7 +167,8 @@ pub(crate) fn say(diagnostics: &Diagnostics, output: &Output) {
 
 /// Makes the plan of a stored run again.
 pub(crate) fn compile_again(inputs: &serde_json::Value) -> Result<Plan, String> {
-    let inputs: Inputs = serde_json::from_value(inputs.clone()).map_err(|error| error.to_string())?;
+    let inputs: Inputs =
+        serde_json::from_value(inputs.clone()).map_err(|error| error.to_string())?;
     let (plan, diagnostics) = compile(&inputs);
     match plan {
         Some(plan) if !diagnostics.has_errors() => Ok(plan),

@@ -23,7 +23,10 @@ pub struct Received {
 impl Received {
     /// A header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
@@ -63,7 +66,11 @@ impl Receiver {
 
     /// Everything that came so far.
     pub fn received(&self) -> Vec<Received> {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until something came for which `wanted` is true.
@@ -76,13 +83,23 @@ impl Receiver {
                 return found.clone();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{what}: nothing like it was received; received: {all:#?}");
-            all = changed.wait_timeout(all, left).unwrap_or_else(PoisonError::into_inner).0;
+            assert!(
+                !left.is_zero(),
+                "{what}: nothing like it was received; received: {all:#?}"
+            );
+            all = changed
+                .wait_timeout(all, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }
 
-fn serve(stream: TcpStream, kept: &(Mutex<Vec<Received>>, Condvar), answer: &Answer) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    kept: &(Mutex<Vec<Received>>, Condvar),
+    answer: &Answer,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
         let mut first = String::new();
@@ -90,7 +107,10 @@ fn serve(stream: TcpStream, kept: &(Mutex<Vec<Received>>, Condvar), answer: &Ans
             return Ok(());
         }
         let mut words = first.split_whitespace().map(str::to_owned);
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (method, path) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default(),
+        );
         let mut headers = Vec::new();
         loop {
             let mut line = String::new();
@@ -103,14 +123,30 @@ fn serve(stream: TcpStream, kept: &(Mutex<Vec<Received>>, Condvar), answer: &Ans
                 headers.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
             }
         }
-        let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+        let length = headers
+            .iter()
+            .find(|(name, _)| name == "content-length")
+            .and_then(|(_, value)| value.parse().ok())
+            .unwrap_or(0);
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let received = Received { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() };
+        let received = Received {
+            method,
+            path,
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
         let (status, text) = answer(&received);
-        kept.0.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+        kept.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(received);
         kept.1.notify_all();
         let mut stream = reader.get_ref();
-        write!(stream, "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}", text.len())?;
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
+            text.len()
+        )?;
     }
 }

@@ -33,7 +33,10 @@ pub struct Said {
 impl Said {
     /// Both outputs, for messages of failing tests.
     pub fn all(&self) -> String {
-        format!("exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        format!(
+            "exit {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
     }
 }
 
@@ -46,7 +49,10 @@ impl Default for Sandbox {
 impl Sandbox {
     /// A new one. The path is short, because socket paths must be.
     pub fn new() -> Self {
-        let directory = tempfile::Builder::new().prefix("cn").tempdir_in("/tmp").expect("a temporary directory");
+        let directory = tempfile::Builder::new()
+            .prefix("cn")
+            .tempdir_in("/tmp")
+            .expect("a temporary directory");
         for name in ["state", "run", "bin", "work"] {
             fs::create_dir(directory.path().join(name)).expect("a directory");
         }
@@ -86,7 +92,10 @@ impl Sandbox {
             .args(arguments)
             .current_dir(self.work())
             .env_clear()
-            .env("PATH", format!("{}:{system}", self.directory.path().join("bin").display()))
+            .env(
+                "PATH",
+                format!("{}:{system}", self.directory.path().join("bin").display()),
+            )
             .env("HOME", self.directory.path())
             .env("USER", "tester")
             .env("CANARY_STATE_DIR", self.state())
@@ -108,7 +117,10 @@ impl Sandbox {
 
 fn said(output: Output) -> Said {
     use std::os::unix::process::ExitStatusExt;
-    let code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
+    let code = output
+        .status
+        .code()
+        .unwrap_or_else(|| 128 + output.status.signal().unwrap_or(0));
     Said {
         code,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -127,13 +139,34 @@ pub struct Running {
 impl Running {
     /// Starts a command and reads both its outputs line by line.
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("canary starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("canary starts");
         let (sender, lines) = channel();
-        let (stdout, stderr) = (child.stdout.take().expect("stdout"), child.stderr.take().expect("stderr"));
+        let (stdout, stderr) = (
+            child.stdout.take().expect("stdout"),
+            child.stderr.take().expect("stderr"),
+        );
         let copy = sender.clone();
-        std::thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(copy.send(line))));
-        std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        Self { child, lines, seen: Vec::new() }
+        std::thread::spawn(move || {
+            BufReader::new(stdout)
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| drop(copy.send(line)))
+        });
+        std::thread::spawn(move || {
+            BufReader::new(stderr)
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| drop(sender.send(line)))
+        });
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
     }
 
     /// Process id.
@@ -145,15 +178,24 @@ impl Running {
     pub fn expect(&mut self, text: &str) -> String {
         let end = Instant::now() + SOON;
         loop {
-            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if line.contains(text) {
                         return line;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no line with {text:?} came; said so far:\n{}", self.seen.join("\n")),
-                Err(RecvTimeoutError::Disconnected) => panic!("it ended without a line with {text:?}; said:\n{}", self.seen.join("\n")),
+                Err(RecvTimeoutError::Timeout) => panic!(
+                    "no line with {text:?} came; said so far:\n{}",
+                    self.seen.join("\n")
+                ),
+                Err(RecvTimeoutError::Disconnected) => panic!(
+                    "it ended without a line with {text:?}; said:\n{}",
+                    self.seen.join("\n")
+                ),
             }
         }
     }
@@ -169,8 +211,14 @@ impl Running {
         use std::os::unix::process::ExitStatusExt;
         let status = self.child.wait().expect("an end");
         self.seen.extend(self.lines.iter());
-        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Said { code, stdout: std::mem::take(&mut self.seen).join("\n"), stderr: String::new() }
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Said {
+            code,
+            stdout: std::mem::take(&mut self.seen).join("\n"),
+            stderr: String::new(),
+        }
     }
 }
 
@@ -196,7 +244,10 @@ pub fn binary() -> PathBuf {
 
 /// A file of the repository.
 pub fn repository_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .join(name)
 }
 
 /// Waits until `condition` gives something; it is asked again and again, for what cannot be waited on.

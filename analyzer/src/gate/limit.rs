@@ -58,11 +58,14 @@ fn bare<'a>(gate: &Gate, source: &'a str) -> &'a str {
 /// What is left of a condition that only compares the gate's own value: `< 1%`.
 pub(super) fn simple<'a>(gate: &Gate, source: &'a str) -> Option<&'a str> {
     let own = super::scope::own_name(&gate.name);
-    ["result[0]", "result", "value", own.as_str()].iter().find_map(|name| {
-        let rest = source.trim().strip_prefix(name)?.trim_start();
-        let literal = rest.trim_start_matches(['<', '>', '=', '!']).trim_start();
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || ".%-+_".contains(letter);
-        let compares = literal.len() < rest.len() && !literal.is_empty() && literal.chars().all(plain);
-        compares.then_some(rest)
-    })
+    ["result[0]", "result", "value", own.as_str()]
+        .iter()
+        .find_map(|name| {
+            let rest = source.trim().strip_prefix(name)?.trim_start();
+            let literal = rest.trim_start_matches(['<', '>', '=', '!']).trim_start();
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || ".%-+_".contains(letter);
+            let compares =
+                literal.len() < rest.len() && !literal.is_empty() && literal.chars().all(plain);
+            compares.then_some(rest)
+        })
 }

@@ -66,12 +66,24 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
     let plan = plan(args, environment, output)?;
     let gates = wanted(args, &plan)?;
-    let directory = environment.directory.join(args.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")));
+    let directory = environment.directory.join(
+        args.file
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new("")),
+    );
     let surroundings = drive::surroundings(environment, &directory, None);
-    let sources = Sources::new(&plan.settings, &plan.service, &directory, &surroundings.secrets)
-        .map_err(|error| CommandError::usage(error.to_string()))?;
+    let sources = Sources::new(
+        &plan.settings,
+        &plan.service,
+        &directory,
+        &surroundings.secrets,
+    )
+    .map_err(|error| CommandError::usage(error.to_string()))?;
     if args.at.is_some() && sources.prometheus().is_none() {
-        return Err(CommandError::usage("--at needs a Prometheus: metrics pages only know the present"));
+        return Err(CommandError::usage(
+            "--at needs a Prometheus: metrics pages only know the present",
+        ));
     }
     let judged = drive::runtime()?.block_on(judge(args, gates, sources, output));
     let verdict = worst(judged.iter().map(|one| one.verdict));
@@ -88,31 +100,58 @@ fn plan(args: &Args, environment: &Environment, output: &Output) -> Result<Plan,
     let inputs = match &args.file {
         Some(file) => workflow::inputs(file, &args.options, None, environment)?,
         None if args.gates.is_empty() => {
-            return Err(CommandError::usage("nothing to judge").hint("name a workflow, or give gates with --gate"));
+            return Err(CommandError::usage("nothing to judge")
+                .hint("name a workflow, or give gates with --gate"));
         }
         None if args.prometheus.is_none() && args.options.profile.is_none() => {
             return Err(CommandError::usage("nothing says which Prometheus to ask")
                 .hint("--prometheus URL, or a --profile that names one"));
         }
-        None => workflow::from_text("--gate", flags_workflow(args)?, &args.options, None, environment)?,
+        None => workflow::from_text(
+            "--gate",
+            flags_workflow(args)?,
+            &args.options,
+            None,
+            environment,
+        )?,
     };
     workflow::plan(&inputs, output)
 }
 
 /// The workflow that the flags mean: one node that judges all gates.
 fn flags_workflow(args: &Args) -> Result<String, CommandError> {
-    let gates: Vec<GateFlag> = args.gates.iter().map(|text| GateFlag::parse(text)).collect::<Result<_, _>>()?;
+    let gates: Vec<GateFlag> = args
+        .gates
+        .iter()
+        .map(|text| GateFlag::parse(text))
+        .collect::<Result<_, _>>()?;
     let mut settings = serde_json::Map::new();
     if let Some(url) = &args.prometheus {
-        settings.insert("sources".to_owned(), serde_json::json!({"prometheus": {"url": url}}));
+        settings.insert(
+            "sources".to_owned(),
+            serde_json::json!({"prometheus": {"url": url}}),
+        );
     }
     if let Some(preset) = &args.preset {
-        let parameters: serde_json::Map<_, _> = args.parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-        settings.insert("metrics".to_owned(), serde_json::json!({"preset": preset, "parameters": parameters}));
+        let parameters: serde_json::Map<_, _> = args
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone().into()))
+            .collect();
+        settings.insert(
+            "metrics".to_owned(),
+            serde_json::json!({"preset": preset, "parameters": parameters}),
+        );
     }
     let window = duration::format(args.window);
-    let list: Vec<_> = gates.iter().enumerate().map(|(index, gate)| gate.settings(index, &window)).collect();
-    let names: Vec<_> = (0..gates.len()).map(|index| gates[index].name(index)).collect();
+    let list: Vec<_> = gates
+        .iter()
+        .enumerate()
+        .map(|(index, gate)| gate.settings(index, &window))
+        .collect();
+    let names: Vec<_> = (0..gates.len())
+        .map(|index| gates[index].name(index))
+        .collect();
     settings.insert("gates".to_owned(), list.into());
     let document = serde_json::json!({
         "osop_version": "2.0",
@@ -129,16 +168,22 @@ fn flags_workflow(args: &Args) -> Result<String, CommandError> {
 /// The gates to judge: all, or those that are named.
 fn wanted(args: &Args, plan: &Plan) -> Result<Vec<Gate>, CommandError> {
     if plan.gates.is_empty() {
-        return Err(CommandError::usage("the workflow has no gates").hint("give some with --gate, or under x-canary.gates"));
+        return Err(CommandError::usage("the workflow has no gates")
+            .hint("give some with --gate, or under x-canary.gates"));
     }
     if args.file.is_none() || args.gates.is_empty() {
         return Ok(plan.gates.clone());
     }
     let find = |name: &String| {
-        plan.gates.iter().find(|gate| gate.name == *name).cloned().ok_or_else(|| {
-            let names: Vec<_> = plan.gates.iter().map(|gate| gate.name.as_str()).collect();
-            CommandError::usage(format!("there is no gate `{name}`")).hint(format!("the workflow has {}", names.join(", ")))
-        })
+        plan.gates
+            .iter()
+            .find(|gate| gate.name == *name)
+            .cloned()
+            .ok_or_else(|| {
+                let names: Vec<_> = plan.gates.iter().map(|gate| gate.name.as_str()).collect();
+                CommandError::usage(format!("there is no gate `{name}`"))
+                    .hint(format!("the workflow has {}", names.join(", ")))
+            })
     };
     args.gates.iter().map(find).collect()
 }
@@ -148,14 +193,24 @@ async fn judge(args: &Args, gates: Vec<Gate>, sources: Sources, output: &Output)
     let judge = Judge::new(sources.clone());
     let watching = tokio::spawn(async move { sources.watch().await });
     let started = runs::now();
-    let work = gates.into_iter().map(|gate| one(&judge, gate, args, started, output));
+    let work = gates
+        .into_iter()
+        .map(|gate| one(&judge, gate, args, started, output));
     let judged = futures::future::join_all(work).await;
     watching.abort();
     judged
 }
 
-async fn one(judge: &Judge, gate: Gate, args: &Args, started: Timestamp, output: &Output) -> Judged {
-    let until = args.soak.map(|soak| started.saturating_add(soak).unwrap_or(Timestamp::MAX));
+async fn one(
+    judge: &Judge,
+    gate: Gate,
+    args: &Args,
+    started: Timestamp,
+    output: &Output,
+) -> Judged {
+    let until = args
+        .soak
+        .map(|soak| started.saturating_add(soak).unwrap_or(Timestamp::MAX));
     let mut tally = Tally::default();
     let mut last: Option<Measurement> = None;
     loop {
@@ -182,5 +237,10 @@ async fn one(judge: &Judge, gate: Gate, args: &Args, started: Timestamp, output:
         (Verdict::Running, Some(measurement)) if until.is_none() => measurement.phase.into(),
         _ => tally.conclude(&gate),
     };
-    Judged { gate, tally, verdict, last }
+    Judged {
+        gate,
+        tally,
+        verdict,
+        last,
+    }
 }

@@ -48,8 +48,14 @@ pub(crate) fn run(args: &Args, _environment: &Environment, output: &Output) -> C
     if let Some(section) = &args.reference {
         return keys(section, args.output, output);
     }
-    let file = args.file.as_ref().ok_or_else(|| CommandError::usage("name a workflow"))?;
-    let (parsed, problems) = osop::parse(SourceFile::new(file.display().to_string(), workflow::read(file)?));
+    let file = args
+        .file
+        .as_ref()
+        .ok_or_else(|| CommandError::usage("name a workflow"))?;
+    let (parsed, problems) = osop::parse(SourceFile::new(
+        file.display().to_string(),
+        workflow::read(file)?,
+    ));
     let Some(parsed) = parsed.filter(|_| !problems.has_errors()) else {
         workflow::say(&problems, output);
         return Err(CommandError::usage(""));
@@ -57,7 +63,10 @@ pub(crate) fn run(args: &Args, _environment: &Environment, output: &Output) -> C
     let profile = match &args.options.profile {
         None => None,
         Some(path) => {
-            let (profile, problems) = parse_profile(SourceFile::new(path.display().to_string(), workflow::read(path)?));
+            let (profile, problems) = parse_profile(SourceFile::new(
+                path.display().to_string(),
+                workflow::read(path)?,
+            ));
             if problems.has_errors() {
                 workflow::say(&problems, output);
                 return Err(CommandError::usage(""));
@@ -65,10 +74,18 @@ pub(crate) fn run(args: &Args, _environment: &Environment, output: &Output) -> C
             profile
         }
     };
-    let sets: Vec<String> = args.options.sets.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let sets: Vec<String> = args
+        .options
+        .sets
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let listed = list(&parsed, profile.as_ref(), &sets);
     if args.output == Some(Form::Json) {
-        let items: Vec<_> = listed.iter().map(|one| json!({"path": one.path, "value": one.value, "from": origin(one)})).collect();
+        let items: Vec<_> = listed
+            .iter()
+            .map(|one| json!({"path": one.path, "value": one.value, "from": origin(one)}))
+            .collect();
         output.data(&serde_json::to_string_pretty(&items).unwrap_or_default());
         return Ok(0);
     }
@@ -76,10 +93,20 @@ pub(crate) fn run(args: &Args, _environment: &Environment, output: &Output) -> C
         output.talk("nothing is set: neither x-canary nor a profile nor --set says anything");
         return Ok(0);
     }
-    let width = listed.iter().map(|one| one.path.chars().count() + one.value.chars().count() + 2).max().unwrap_or(0).min(70) + 2;
+    let width = listed
+        .iter()
+        .map(|one| one.path.chars().count() + one.value.chars().count() + 2)
+        .max()
+        .unwrap_or(0)
+        .min(70)
+        + 2;
     let lines: Vec<Line> = listed
         .iter()
-        .map(|one| Line::default().column(format!("{}: {}", one.path, one.value), Tone::Plain, width).add(format!("# {}", origin(one)), Tone::Dim))
+        .map(|one| {
+            Line::default()
+                .column(format!("{}: {}", one.path, one.value), Tone::Plain, width)
+                .add(format!("# {}", origin(one)), Tone::Dim)
+        })
         .collect();
     output.data(&render(&lines, output.color));
     Ok(0)
@@ -95,12 +122,24 @@ fn origin(listed: &Listed) -> String {
 fn keys(section: &str, form: Option<Form>, output: &Output) -> CommandResult {
     let wanted: Vec<_> = reference::KEYS
         .iter()
-        .filter(|key| section.is_empty() || key.section == section || key.section.starts_with(&format!("{section}.")) || key.path() == section)
+        .filter(|key| {
+            section.is_empty()
+                || key.section == section
+                || key.section.starts_with(&format!("{section}."))
+                || key.path() == section
+        })
         .collect();
     if wanted.is_empty() {
-        let mut sections: Vec<_> = reference::KEYS.iter().map(|key| key.section).filter(|section| !section.is_empty()).collect();
+        let mut sections: Vec<_> = reference::KEYS
+            .iter()
+            .map(|key| key.section)
+            .filter(|section| !section.is_empty())
+            .collect();
         sections.dedup();
-        return Err(CommandError::usage(format!("there is no section `{section}`")).hint(format!("sections: {}", sections.join(", "))));
+        return Err(
+            CommandError::usage(format!("there is no section `{section}`"))
+                .hint(format!("sections: {}", sections.join(", "))),
+        );
     }
     if form == Some(Form::Json) {
         let items: Vec<_> = wanted
@@ -112,8 +151,16 @@ fn keys(section: &str, form: Option<Form>, output: &Output) -> CommandResult {
     }
     let mut lines = Vec::new();
     for key in wanted {
-        let default = if key.default.is_empty() { String::new() } else { format!(", default {}", key.default) };
-        lines.push(Line::default().add(key.path(), Tone::Strong).add(format!("  ({}{default})", key.kind), Tone::Dim));
+        let default = if key.default.is_empty() {
+            String::new()
+        } else {
+            format!(", default {}", key.default)
+        };
+        lines.push(
+            Line::default()
+                .add(key.path(), Tone::Strong)
+                .add(format!("  ({}{default})", key.kind), Tone::Dim),
+        );
         lines.push(Line::default().add(format!("    {}", key.text), Tone::Plain));
     }
     output.data(&render(&lines, output.color));

@@ -58,15 +58,33 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             args.story.requests_per_second(),
             world.address()
         ));
-        let inputs = Inputs::new("demo.osop.yaml", faster(WORKFLOW, args.speed)).with_profile("demo.profile.yaml", world.profile());
+        let inputs = Inputs::new("demo.osop.yaml", faster(WORKFLOW, args.speed))
+            .with_profile("demo.profile.yaml", world.profile());
         let plan = workflow::plan(&inputs, output)?;
-        let options = RunOptions { directory: environment.directory.clone() };
+        let options = RunOptions {
+            directory: environment.directory.clone(),
+        };
         let splitter = world.splitter().clone();
-        let router: MakeRouter = Arc::new(move |identity: &str| Arc::new(splitter.signed(identity)));
-        let manner = Manner { no_wait: false, plain: args.plain };
-        let code = drive::start(&inputs, plan, &options, Some(router), manner, environment, output).await?;
+        let router: MakeRouter =
+            Arc::new(move |identity: &str| Arc::new(splitter.signed(identity)));
+        let manner = Manner {
+            no_wait: false,
+            plain: args.plain,
+        };
+        let code = drive::start(
+            &inputs,
+            plan,
+            &options,
+            Some(router),
+            manner,
+            environment,
+            output,
+        )
+        .await?;
         let (sent, bad) = world.seen();
-        output.talk(&format!("demo: users sent {sent} requests in all; {bad} went badly"));
+        output.talk(&format!(
+            "demo: users sent {sent} requests in all; {bad} went badly"
+        ));
         output.talk(args.story.next());
         Ok(code)
     })

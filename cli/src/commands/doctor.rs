@@ -19,7 +19,9 @@ use crate::workflow::{self, WorkflowOptions};
 ///
 /// Nothing is changed and no notification is sent. Exit code 1 if something is missing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary doctor                                this machine\n  canary doctor checkout.osop.yaml --profile production.yaml")]
+#[command(
+    after_help = "Examples:\n  canary doctor                                this machine\n  canary doctor checkout.osop.yaml --profile production.yaml"
+)]
 pub(crate) struct Args {
     /// The workflow; without it, only this machine is checked
     #[arg(value_name = "FILE")]
@@ -40,18 +42,47 @@ const CLOCKS: Duration = Duration::from_secs(5);
 
 /// Checks it.
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
-    let mut found = vec![("state directory", state_directory(environment)), ("runtime directory", Health::Good(environment.runtime_directory().display().to_string()))];
+    let mut found = vec![
+        ("state directory", state_directory(environment)),
+        (
+            "runtime directory",
+            Health::Good(environment.runtime_directory().display().to_string()),
+        ),
+    ];
     if let Some(file) = &args.file {
         let inputs = workflow::inputs(file, &args.options, None, environment)?;
         let plan = workflow::plan(&inputs, output)?;
-        let directory = environment.directory.join(file.parent().unwrap_or(Path::new("")));
-        found.push(("workflow", Health::Good(format!("{} compiles: {} nodes, {} gates", plan.id, plan.nodes.len(), plan.gates.len()))));
-        found.extend(programs(&plan, environment).into_iter().map(|health| ("command", health)));
-        found.extend(secrets(&plan, environment, &directory).into_iter().map(|health| ("secret", health)));
+        let directory = environment
+            .directory
+            .join(file.parent().unwrap_or(Path::new("")));
+        found.push((
+            "workflow",
+            Health::Good(format!(
+                "{} compiles: {} nodes, {} gates",
+                plan.id,
+                plan.nodes.len(),
+                plan.gates.len()
+            )),
+        ));
+        found.extend(
+            programs(&plan, environment)
+                .into_iter()
+                .map(|health| ("command", health)),
+        );
+        found.extend(
+            secrets(&plan, environment, &directory)
+                .into_iter()
+                .map(|health| ("secret", health)),
+        );
         found.extend(drive::runtime()?.block_on(reachable(&plan, environment, &directory)));
     }
-    let bad = found.iter().any(|(_, health)| matches!(health, Health::Bad(_)));
-    let lines: Vec<Line> = found.iter().map(|(what, health)| line(what, health)).collect();
+    let bad = found
+        .iter()
+        .any(|(_, health)| matches!(health, Health::Bad(_)));
+    let lines: Vec<Line> = found
+        .iter()
+        .map(|(what, health)| line(what, health))
+        .collect();
     output.data(&render(&lines, output.color));
     Ok(if bad { FAILED } else { 0 })
 }
@@ -62,16 +93,24 @@ fn line(what: &str, health: &Health) -> Line {
         Health::Odd(text) => ("look", Tone::Warn, text),
         Health::Bad(text) => ("bad", Tone::Bad, text),
     };
-    Line::default().column(mark, tone, 6).column(what, Tone::Plain, 20).add(text.clone(), Tone::Plain)
+    Line::default()
+        .column(mark, tone, 6)
+        .column(what, Tone::Plain, 20)
+        .add(text.clone(), Tone::Plain)
 }
 
 fn state_directory(environment: &Environment) -> Health {
     let directory = environment.state_directory();
     let probe = directory.join(".doctor");
-    let tried = std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| std::fs::remove_file(&probe));
+    let tried = std::fs::create_dir_all(&directory)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe));
     match tried {
         Ok(()) => Health::Good(directory.display().to_string()),
-        Err(error) => Health::Bad(format!("{}: {error}; set CANARY_STATE_DIR to a directory that can be written", directory.display())),
+        Err(error) => Health::Bad(format!(
+            "{}: {error}; set CANARY_STATE_DIR to a directory that can be written",
+            directory.display()
+        )),
     }
 }
 
@@ -82,7 +121,10 @@ fn programs(plan: &Plan, environment: &Environment) -> Vec<Health> {
         .iter()
         .filter_map(|node| match &node.action {
             Action::Task(task) | Action::Measure(task) => match &task.work {
-                Work::Program(work) => work.argv.first().and_then(canary_orchestrator::plan::template::Template::as_literal),
+                Work::Program(work) => work
+                    .argv
+                    .first()
+                    .and_then(canary_orchestrator::plan::template::Template::as_literal),
                 Work::Shell(work) => first_word(work.script.source()),
                 Work::Http(_) | Work::Query(_) => None,
             },
@@ -91,30 +133,46 @@ fn programs(plan: &Plan, environment: &Environment) -> Vec<Health> {
         .collect();
     names.sort();
     names.dedup();
-    names.iter().map(|name| program(name, environment)).collect()
+    names
+        .iter()
+        .map(|name| program(name, environment))
+        .collect()
 }
 
 /// The program that a script starts with, where that is a plain word.
 fn first_word(script: &str) -> Option<String> {
     let word = script.split_whitespace().next()?;
-    word.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./+".contains(letter)).then(|| word.to_owned())
+    word.chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || "-_./+".contains(letter))
+        .then(|| word.to_owned())
 }
 
 fn program(name: &str, environment: &Environment) -> Health {
     const BUILT_IN: [&str; 20] = [
-        "cd", "echo", "exit", "export", "if", "for", "while", "set", "test", "true", "false", "printf", "read", "trap", "unset", "until", "case", ":", ".", "exec",
+        "cd", "echo", "exit", "export", "if", "for", "while", "set", "test", "true", "false",
+        "printf", "read", "trap", "unset", "until", "case", ":", ".", "exec",
     ];
     if BUILT_IN.contains(&name) {
         return Health::Good(format!("{name} (of the shell)"));
     }
     if name.contains('/') {
         let there = environment.directory.join(name).is_file();
-        return if there { Health::Good(name.to_owned()) } else { Health::Odd(format!("{name}: not there from here")) };
+        return if there {
+            Health::Good(name.to_owned())
+        } else {
+            Health::Odd(format!("{name}: not there from here"))
+        };
     }
     let path = environment.get("PATH").unwrap_or_default();
-    match path.split(':').map(|directory| Path::new(directory).join(name)).find(|candidate| candidate.is_file()) {
+    match path
+        .split(':')
+        .map(|directory| Path::new(directory).join(name))
+        .find(|candidate| candidate.is_file())
+    {
         Some(found) => Health::Good(found.display().to_string()),
-        None => Health::Bad(format!("{name}: not found in PATH; install it, or replace the node in the profile")),
+        None => Health::Bad(format!(
+            "{name}: not found in PATH; install it, or replace the node in the profile"
+        )),
     }
 }
 
@@ -125,9 +183,17 @@ fn secrets(plan: &Plan, environment: &Environment, directory: &Path) -> Vec<Heal
     if let Some(prometheus) = &settings.sources.prometheus {
         match &prometheus.auth {
             Auth::None => {}
-            Auth::Bearer(secret) | Auth::Basic { password: secret, .. } => references.push(secret.clone()),
+            Auth::Bearer(secret)
+            | Auth::Basic {
+                password: secret, ..
+            } => references.push(secret.clone()),
         }
-        references.extend(prometheus.headers_env.iter().map(|(_, variable)| SecretRef::Env(variable.clone())));
+        references.extend(
+            prometheus
+                .headers_env
+                .iter()
+                .map(|(_, variable)| SecretRef::Env(variable.clone())),
+        );
     }
     for channel in &settings.notify {
         match &channel.target {
@@ -171,7 +237,11 @@ fn secrets(plan: &Plan, environment: &Environment, directory: &Path) -> Vec<Heal
     health
 }
 
-async fn reachable(plan: &Plan, environment: &Environment, directory: &Path) -> Vec<(&'static str, Health)> {
+async fn reachable(
+    plan: &Plan,
+    environment: &Environment,
+    directory: &Path,
+) -> Vec<(&'static str, Health)> {
     let mut found = Vec::new();
     let secrets = drive::surroundings(environment, directory, None).secrets;
     match Sources::new(&plan.settings, &plan.service, directory, &secrets) {
@@ -181,36 +251,72 @@ async fn reachable(plan: &Plan, environment: &Environment, directory: &Path) -> 
                 match prometheus.ready().await {
                     Err(error) => found.push(("prometheus", Health::Bad(error.to_string()))),
                     Ok(ready) => {
-                        let version = ready.version.map_or_else(String::new, |version| format!(", version {version}"));
-                        found.push(("prometheus", Health::Good(format!("{} answers{version}", prometheus.address()))));
+                        let version = ready
+                            .version
+                            .map_or_else(String::new, |version| format!(", version {version}"));
+                        found.push((
+                            "prometheus",
+                            Health::Good(format!("{} answers{version}", prometheus.address())),
+                        ));
                         found.extend(ready.clock_offset.map(|offset| ("clock", clock(offset))));
                     }
                 }
             }
             for (target, problem) in sources.probe().await {
-                found.push(("metrics page", match problem {
-                    None => Health::Good(target),
-                    Some(problem) => Health::Bad(problem.to_string()),
-                }));
+                found.push((
+                    "metrics page",
+                    match problem {
+                        None => Health::Good(target),
+                        Some(problem) => Health::Bad(problem.to_string()),
+                    },
+                ));
             }
-            if sources.prometheus().is_none() && !sources.counts_requests() && !plan.gates.is_empty() {
-                found.push(("sources", Health::Bad("there are gates and no source: set x-canary.sources".to_owned())));
+            if sources.prometheus().is_none()
+                && !sources.counts_requests()
+                && !plan.gates.is_empty()
+            {
+                found.push((
+                    "sources",
+                    Health::Bad("there are gates and no source: set x-canary.sources".to_owned()),
+                ));
             }
         }
     }
-    if let Some(router) = router(&plan.settings, &plan.service, "canary doctor", &environment.runtime_directory()) {
-        found.push(("router", match router.observe().await {
-            Ok(observed) => Health::Good(format!("{} answers: the canary has {}", router.name(), observed.weight)),
-            Err(error) => Health::Bad(error.to_string()),
-        }));
+    if let Some(router) = router(
+        &plan.settings,
+        &plan.service,
+        "canary doctor",
+        &environment.runtime_directory(),
+    ) {
+        found.push((
+            "router",
+            match router.observe().await {
+                Ok(observed) => Health::Good(format!(
+                    "{} answers: the canary has {}",
+                    router.name(),
+                    observed.weight
+                )),
+                Err(error) => Health::Bad(error.to_string()),
+            },
+        ));
     }
     found
 }
 
 fn clock(offset: jiff::SignedDuration) -> Health {
-    let text = format!("the Prometheus' clock is {:.1} s {} ours", offset.as_secs_f64().abs(), if offset.is_negative() { "behind" } else { "ahead of" });
+    let text = format!(
+        "the Prometheus' clock is {:.1} s {} ours",
+        offset.as_secs_f64().abs(),
+        if offset.is_negative() {
+            "behind"
+        } else {
+            "ahead of"
+        }
+    );
     if offset.unsigned_abs() > CLOCKS {
-        Health::Bad(format!("{text}: windows of evidence would miss the newest samples; set the clocks by NTP"))
+        Health::Bad(format!(
+            "{text}: windows of evidence would miss the newest samples; set the clocks by NTP"
+        ))
     } else {
         Health::Good(text)
     }

@@ -29,21 +29,34 @@ impl GateFlag {
             .ok_or_else(wrong)?;
         let measured = text[..place].trim();
         let limit = text[place + comparison.len()..].trim();
-        let literal = limit.starts_with(|letter: char| letter.is_ascii_digit() || letter == '.' || letter == '-')
-            && limit.chars().all(|letter| letter.is_ascii_alphanumeric() || ".%-+".contains(letter));
+        let literal = limit
+            .starts_with(|letter: char| letter.is_ascii_digit() || letter == '.' || letter == '-')
+            && limit
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || ".%-+".contains(letter));
         if measured.is_empty() || !literal {
             return Err(wrong());
         }
-        Ok(Self { measured: measured.to_owned(), comparison, limit: limit.to_owned() })
+        Ok(Self {
+            measured: measured.to_owned(),
+            comparison,
+            limit: limit.to_owned(),
+        })
     }
 
     /// A built-in metric: the name itself; a query: `gate-1`.
     pub(crate) fn name(&self, index: usize) -> String {
-        if self.is_metric() { self.measured.replace('_', "-") } else { format!("gate-{}", index + 1) }
+        if self.is_metric() {
+            self.measured.replace('_', "-")
+        } else {
+            format!("gate-{}", index + 1)
+        }
     }
 
     fn is_metric(&self) -> bool {
-        self.measured.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.')
+        self.measured
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '.')
             && (self.measured == "error_rate" || self.measured.ends_with("_latency"))
     }
 
@@ -63,7 +76,9 @@ impl GateFlag {
     }
 
     fn unit(&self) -> Option<&'static str> {
-        let letters = self.limit.trim_start_matches(|letter: char| letter.is_ascii_digit() || ".-+".contains(letter));
+        let letters = self
+            .limit
+            .trim_start_matches(|letter: char| letter.is_ascii_digit() || ".-+".contains(letter));
         match letters {
             "%" => Some("ratio"),
             "ns" | "us" | "ms" | "s" | "m" | "h" => Some("s"),
@@ -80,12 +95,25 @@ mod tests {
     fn the_last_comparison_is_the_limit() {
         let rows = [
             ("error_rate < 1%", "error_rate", "<", "1%"),
-            ("sum(up{job=\"a\"} == 1) >= 3", "sum(up{job=\"a\"} == 1)", ">=", "3"),
-            ("histogram_quantile(0.99, x) <= 500ms", "histogram_quantile(0.99, x)", "<=", "500ms"),
+            (
+                "sum(up{job=\"a\"} == 1) >= 3",
+                "sum(up{job=\"a\"} == 1)",
+                ">=",
+                "3",
+            ),
+            (
+                "histogram_quantile(0.99, x) <= 500ms",
+                "histogram_quantile(0.99, x)",
+                "<=",
+                "500ms",
+            ),
         ];
         for (text, measured, comparison, limit) in rows {
             let gate = GateFlag::parse(text).unwrap();
-            assert_eq!((gate.measured.as_str(), gate.comparison, gate.limit.as_str()), (measured, comparison, limit));
+            assert_eq!(
+                (gate.measured.as_str(), gate.comparison, gate.limit.as_str()),
+                (measured, comparison, limit)
+            );
         }
         for text in ["up", "up <", "< 3", "up{a=\"b\"}", "a < b"] {
             assert!(GateFlag::parse(text).is_err(), "{text}");

@@ -57,9 +57,16 @@ impl From<Form> for Format {
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
     let drawing = if let Some(run) = &args.run {
         let inspection = runs::inspect(environment, Some(run))?;
-        draw(&inspection.plan, Some(&inspection.report(runs::now())), args.output.into())
+        draw(
+            &inspection.plan,
+            Some(&inspection.report(runs::now())),
+            args.output.into(),
+        )
     } else {
-        let file = args.file.as_ref().ok_or_else(|| CommandError::usage("name a workflow, or a run with --run"))?;
+        let file = args
+            .file
+            .as_ref()
+            .ok_or_else(|| CommandError::usage("name a workflow, or a run with --run"))?;
         let inputs = workflow::inputs(file, &args.options, None, environment)?;
         draw(&workflow::plan(&inputs, output)?, None, args.output.into())
     };

@@ -30,25 +30,33 @@ pub(crate) struct Args {
 
 /// Writes it.
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
-    let complete = args.short.service.is_some() && (args.short.prometheus.is_some() || !args.short.canary_metrics.is_empty());
+    let complete = args.short.service.is_some()
+        && (args.short.prometheus.is_some() || !args.short.canary_metrics.is_empty());
     let form = if complete {
         args.short.form()?
     } else if environment.stdin_is_terminal {
         ask(args, output)?
     } else {
-        return Err(CommandError::usage("nothing says what is released and where evidence comes from")
-            .hint("canary init --service NAME --prometheus URL"));
+        return Err(CommandError::usage(
+            "nothing says what is released and where evidence comes from",
+        )
+        .hint("canary init --service NAME --prometheus URL"));
     };
     let text = form.to_osop();
     let Some(path) = &args.output else {
         output.raw(&text);
         return Ok(0);
     };
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| {
-        CommandError::usage(format!("cannot write {}: {error}", path.display()))
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|error| {
+            CommandError::usage(format!("cannot write {}: {error}", path.display()))
+        })?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        CommandError::failed(format!("cannot write {}: {error}", path.display()))
     })?;
-    file.write_all(text.as_bytes())
-        .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))?;
     let shown = path.display();
     output.talk(&format!("wrote {shown}; `canary validate {shown}` checks it, `canary run --dry-run {shown}` shows what it would do"));
     Ok(0)
@@ -63,11 +71,26 @@ fn ask(args: &Args, output: &Output) -> Result<ShortForm, CommandError> {
     let evidence = if !args.short.canary_metrics.is_empty() || args.short.prometheus.is_some() {
         None
     } else {
-        let url = question(output, "Prometheus to ask (empty: scrape metrics pages directly)?", "")?;
+        let url = question(
+            output,
+            "Prometheus to ask (empty: scrape metrics pages directly)?",
+            "",
+        )?;
         Some(if url.is_empty() {
-            let canary = question(output, "Metrics page of the new version?", "http://127.0.0.1:8082/metrics")?;
-            let stable = question(output, "Metrics page of the old version?", "http://127.0.0.1:8081/metrics")?;
-            ShortEvidence::Scrape { stable: vec![stable], canary: vec![canary] }
+            let canary = question(
+                output,
+                "Metrics page of the new version?",
+                "http://127.0.0.1:8082/metrics",
+            )?;
+            let stable = question(
+                output,
+                "Metrics page of the old version?",
+                "http://127.0.0.1:8081/metrics",
+            )?;
+            ShortEvidence::Scrape {
+                stable: vec![stable],
+                canary: vec![canary],
+            }
         } else {
             ShortEvidence::Prometheus(url)
         })
@@ -76,17 +99,30 @@ fn ask(args: &Args, output: &Output) -> Result<ShortForm, CommandError> {
     short.service = Some(service);
     match evidence {
         Some(ShortEvidence::Prometheus(url)) => short.prometheus = Some(url),
-        Some(ShortEvidence::Scrape { stable, canary }) => (short.stable_metrics, short.canary_metrics) = (stable, canary),
+        Some(ShortEvidence::Scrape { stable, canary }) => {
+            (short.stable_metrics, short.canary_metrics) = (stable, canary)
+        }
         None => {}
     }
     short.form()
 }
 
 fn question(output: &Output, text: &str, default: &str) -> Result<String, CommandError> {
-    let suffix = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    let suffix = if default.is_empty() {
+        String::new()
+    } else {
+        format!(" [{default}]")
+    };
     output.talk(&format!("{text}{suffix}"));
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(|error| CommandError::failed(format!("cannot read the answer: {error}")))?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| CommandError::failed(format!("cannot read the answer: {error}")))?;
     let answer = answer.trim();
-    Ok(if answer.is_empty() { default.to_owned() } else { answer.to_owned() })
+    Ok(if answer.is_empty() {
+        default.to_owned()
+    } else {
+        answer.to_owned()
+    })
 }

@@ -23,7 +23,9 @@ pub(crate) struct ListArgs {
 
 /// List all releases, newest first
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary history\n  canary history --limit 5 -o json\n  canary history --prune 20        keep the newest 20 ended runs of each service")]
+#[command(
+    after_help = "Examples:\n  canary history\n  canary history --limit 5 -o json\n  canary history --prune 20        keep the newest 20 ended runs of each service"
+)]
 pub(crate) struct HistoryArgs {
     /// Show at most this many
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
@@ -54,7 +56,10 @@ enum Form {
 /// Lists what goes on.
 pub(crate) fn list(args: &ListArgs, environment: &Environment, output: &Output) -> CommandResult {
     let all = all(environment, output, usize::MAX)?;
-    let active: Vec<_> = all.into_iter().filter(|run| run.liveness != Liveness::Ended).collect();
+    let active: Vec<_> = all
+        .into_iter()
+        .filter(|run| run.liveness != Liveness::Ended)
+        .collect();
     if active.is_empty() && args.output.is_none() {
         output.talk("no release is active");
         return Ok(0);
@@ -64,10 +69,20 @@ pub(crate) fn list(args: &ListArgs, environment: &Environment, output: &Output) 
 }
 
 /// Lists everything.
-pub(crate) fn history(args: &HistoryArgs, environment: &Environment, output: &Output) -> CommandResult {
+pub(crate) fn history(
+    args: &HistoryArgs,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     if let Some(keep) = args.prune {
-        let gone = runs::store(environment).prune(keep, args.dry_run).map_err(runs::store_error)?;
-        let word = if args.dry_run { "would remove" } else { "removed" };
+        let gone = runs::store(environment)
+            .prune(keep, args.dry_run)
+            .map_err(runs::store_error)?;
+        let word = if args.dry_run {
+            "would remove"
+        } else {
+            "removed"
+        };
         output.talk(&format!("{word} {} runs", gone.len()));
         gone.iter().for_each(|run| output.data(run));
         return Ok(0);
@@ -82,25 +97,47 @@ pub(crate) fn history(args: &HistoryArgs, environment: &Environment, output: &Ou
 }
 
 /// Runs that can be read; a warning for each that cannot.
-fn all(environment: &Environment, output: &Output, limit: usize) -> Result<Vec<Inspection>, crate::error::CommandError> {
+fn all(
+    environment: &Environment,
+    output: &Output,
+    limit: usize,
+) -> Result<Vec<Inspection>, crate::error::CommandError> {
     let directories = runs::store(environment).list().map_err(runs::store_error)?;
     Ok(directories
         .iter()
         .take(limit)
-        .filter_map(|run| runs::read(run).map_err(|error| output.warn(&format!("{}: {error}", run.id()))).ok())
+        .filter_map(|run| {
+            runs::read(run)
+                .map_err(|error| output.warn(&format!("{}: {error}", run.id())))
+                .ok()
+        })
         .collect())
 }
 
 fn state(inspection: &Inspection, word: &'static str) -> &'static str {
-    if inspection.liveness == Liveness::Interrupted { "interrupted" } else { word }
+    if inspection.liveness == Liveness::Interrupted {
+        "interrupted"
+    } else {
+        word
+    }
 }
 
-fn print(form: Option<Form>, inspections: &[Inspection], environment: &Environment, output: &Output) {
+fn print(
+    form: Option<Form>,
+    inspections: &[Inspection],
+    environment: &Environment,
+    output: &Output,
+) {
     let now = runs::now();
     match form {
-        Some(Form::Name) => inspections.iter().for_each(|inspection| output.data(inspection.run.id())),
+        Some(Form::Name) => inspections
+            .iter()
+            .for_each(|inspection| output.data(inspection.run.id())),
         Some(Form::Json | Form::Yaml) => {
-            let items: Vec<_> = inspections.iter().map(|inspection| document(inspection, now)).collect();
+            let items: Vec<_> = inspections
+                .iter()
+                .map(|inspection| document(inspection, now))
+                .collect();
             let text = if form == Some(Form::Json) {
                 serde_json::to_string_pretty(&items).unwrap_or_default()
             } else {
@@ -109,7 +146,11 @@ fn print(form: Option<Form>, inspections: &[Inspection], environment: &Environme
             output.data(text.trim_end());
         }
         Some(Form::Wide) | None => {
-            let width = if form.is_some() { usize::MAX } else { environment.width() };
+            let width = if form.is_some() {
+                usize::MAX
+            } else {
+                environment.width()
+            };
             output.data(&render(&table(inspections, now, width), output.color));
         }
     }
@@ -131,7 +172,13 @@ fn document(inspection: &Inspection, now: jiff::Timestamp) -> serde_json::Value 
 }
 
 fn table(inspections: &[Inspection], now: jiff::Timestamp, width: usize) -> Vec<Line> {
-    let name_width = inspections.iter().map(|inspection| inspection.run.id().len()).max().unwrap_or(3).max(3) + 2;
+    let name_width = inspections
+        .iter()
+        .map(|inspection| inspection.run.id().len())
+        .max()
+        .unwrap_or(3)
+        .max(3)
+        + 2;
     let mut lines = vec![
         Line::default()
             .column("RUN", Tone::Dim, name_width)
@@ -142,9 +189,19 @@ fn table(inspections: &[Inspection], now: jiff::Timestamp, width: usize) -> Vec<
     ];
     for inspection in inspections {
         let report = inspection.report(now);
-        let weight = report.traffic.as_ref().and_then(|traffic| traffic.observed).map_or_else(|| "-".to_owned(), |weight| weight.to_string());
-        let age = report.started_at.map_or_else(String::new, |started| time::duration(time::between(started, now)));
-        let tone = if inspection.liveness == Liveness::Interrupted { Tone::Warn } else { phase_tone(&report) };
+        let weight = report
+            .traffic
+            .as_ref()
+            .and_then(|traffic| traffic.observed)
+            .map_or_else(|| "-".to_owned(), |weight| weight.to_string());
+        let age = report.started_at.map_or_else(String::new, |started| {
+            time::duration(time::between(started, now))
+        });
+        let tone = if inspection.liveness == Liveness::Interrupted {
+            Tone::Warn
+        } else {
+            phase_tone(&report)
+        };
         let line = Line::default()
             .column(inspection.run.id(), Tone::Strong, name_width)
             .column(state(inspection, phase_word(&report)), tone, 14)

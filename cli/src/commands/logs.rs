@@ -12,7 +12,9 @@ use crate::view::{log, time};
 
 /// Print what happened in a release, or what one of its nodes printed
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary logs\n  canary logs checkout-7 --node build      what its command printed\n  canary logs checkout-7 -o json            the journal itself")]
+#[command(
+    after_help = "Examples:\n  canary logs\n  canary logs checkout-7 --node build      what its command printed\n  canary logs checkout-7 -o json            the journal itself"
+)]
 pub(crate) struct Args {
     /// Name of the run, or the beginning of it
     run: Option<String>,
@@ -43,7 +45,11 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             continue;
         }
         for line in log::lines(&inspection.plan, &record.event, &record.commands) {
-            output.data(&format!("{} {}", time::clock(record.at), line.render(output.color)));
+            output.data(&format!(
+                "{} {}",
+                time::clock(record.at),
+                line.render(output.color)
+            ));
         }
     }
     if let Some(torn) = &inspection.torn {
@@ -52,9 +58,18 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     Ok(0)
 }
 
-fn node_log(node: &str, inspection: &canary_orchestrator::run::inspect::Inspection, output: &Output) -> CommandResult {
+fn node_log(
+    node: &str,
+    inspection: &canary_orchestrator::run::inspect::Inspection,
+    output: &Output,
+) -> CommandResult {
     if inspection.plan.find(node).is_none() {
-        let nearest = inspection.plan.nodes.iter().map(|known| (strsim::jaro_winkler(node, &known.id), &known.id)).max_by(|a, b| a.0.total_cmp(&b.0));
+        let nearest = inspection
+            .plan
+            .nodes
+            .iter()
+            .map(|known| (strsim::jaro_winkler(node, &known.id), &known.id))
+            .max_by(|a, b| a.0.total_cmp(&b.0));
         let error = CommandError::usage(format!("{} has no node `{node}`", inspection.run.id()));
         return Err(match nearest.filter(|(likeness, _)| *likeness > 0.7) {
             Some((_, near)) => error.hint(format!("did you mean `{near}`?")),
@@ -69,10 +84,14 @@ fn node_log(node: &str, inspection: &canary_orchestrator::run::inspect::Inspecti
         .collect();
     files.sort();
     if files.is_empty() {
-        output.talk(&format!("{node} printed nothing: it runs no command, or has not run"));
+        output.talk(&format!(
+            "{node} printed nothing: it runs no command, or has not run"
+        ));
     }
     for file in files {
-        let text = fs::read(&file).map_err(|error| CommandError::failed(format!("cannot read {}: {error}", file.display())))?;
+        let text = fs::read(&file).map_err(|error| {
+            CommandError::failed(format!("cannot read {}: {error}", file.display()))
+        })?;
         output.raw(&String::from_utf8_lossy(&text));
     }
     Ok(0)
@@ -80,8 +99,14 @@ fn node_log(node: &str, inspection: &canary_orchestrator::run::inspect::Inspecti
 
 /// `<node>-<iteration>-<attempt>.log`.
 fn is_log_of(path: &std::path::Path, prefix: &str) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     name.strip_prefix(prefix)
         .and_then(|rest| rest.strip_suffix(".log"))
-        .is_some_and(|rest| rest.chars().all(|letter| letter.is_ascii_digit() || letter == '-'))
+        .is_some_and(|rest| {
+            rest.chars()
+                .all(|letter| letter.is_ascii_digit() || letter == '-')
+        })
 }

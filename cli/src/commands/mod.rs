@@ -24,7 +24,11 @@ use crate::error::CommandResult;
 use crate::output::Output;
 
 /// Runs a command.
-pub(crate) fn dispatch(command: Command, environment: &Environment, output: &Output) -> CommandResult {
+pub(crate) fn dispatch(
+    command: Command,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     match command {
         Command::Demo(args) => demo::run(&args, environment, output),
         Command::Run(args) => run::run(&args, environment, output),

@@ -30,7 +30,9 @@ pub(crate) struct Common {
 
 /// Go on: past a pause, a blocked check, a soak or an approval
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary promote\n  canary promote --full                   100 % now, without the remaining checks; guards stay on\n  canary promote checkout-7 --node deploy  agree to one approval")]
+#[command(
+    after_help = "Examples:\n  canary promote\n  canary promote --full                   100 % now, without the remaining checks; guards stay on\n  canary promote checkout-7 --node deploy  agree to one approval"
+)]
 pub(crate) struct PromoteArgs {
     #[command(flatten)]
     common: Common,
@@ -44,7 +46,9 @@ pub(crate) struct PromoteArgs {
 
 /// Take the new version away now: traffic goes back before anything else
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary abort\n  canary abort checkout-7 --reason \"checkout is slow for users in Asia\"\n  canary abort --node deploy              refuse one approval only")]
+#[command(
+    after_help = "Examples:\n  canary abort\n  canary abort checkout-7 --reason \"checkout is slow for users in Asia\"\n  canary abort --node deploy              refuse one approval only"
+)]
 pub(crate) struct AbortArgs {
     #[command(flatten)]
     common: Common,
@@ -63,7 +67,9 @@ pub(crate) struct PauseArgs {
 
 /// Go on with a release that is paused or was interrupted
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary resume                    what is paused, or whose process died\n  canary resume checkout-7 --force  with a plan that compiles differently now")]
+#[command(
+    after_help = "Examples:\n  canary resume                    what is paused, or whose process died\n  canary resume checkout-7 --force  with a plan that compiles differently now"
+)]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     common: Common,
@@ -77,16 +83,25 @@ pub(crate) struct ResumeArgs {
 
 /// Try a blocked check again, or run an ended release anew
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary retry                     the check that is blocked\n  canary retry checkout-7           a rolled-back release, from its beginning, with the same inputs")]
+#[command(
+    after_help = "Examples:\n  canary retry                     the check that is blocked\n  canary retry checkout-7           a rolled-back release, from its beginning, with the same inputs"
+)]
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     common: Common,
 }
 
 /// Promotes.
-pub(crate) fn promote(args: &PromoteArgs, environment: &Environment, output: &Output) -> CommandResult {
+pub(crate) fn promote(
+    args: &PromoteArgs,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     let action = match &args.node {
-        Some(node) => OperatorAction::Answer { node: node.clone(), approve: true },
+        Some(node) => OperatorAction::Answer {
+            node: node.clone(),
+            approve: true,
+        },
         None => OperatorAction::Promote { full: args.full },
     };
     operate(&args.common, action, environment, output)
@@ -95,7 +110,10 @@ pub(crate) fn promote(args: &PromoteArgs, environment: &Environment, output: &Ou
 /// Aborts.
 pub(crate) fn abort(args: &AbortArgs, environment: &Environment, output: &Output) -> CommandResult {
     let action = match &args.node {
-        Some(node) => OperatorAction::Answer { node: node.clone(), approve: false },
+        Some(node) => OperatorAction::Answer {
+            node: node.clone(),
+            approve: false,
+        },
         None => OperatorAction::Abort { signal: None },
     };
     operate(&args.common, action, environment, output)
@@ -107,16 +125,38 @@ pub(crate) fn pause(args: &PauseArgs, environment: &Environment, output: &Output
 }
 
 /// Resumes: a live run by asking it, an interrupted one by driving it here.
-pub(crate) fn resume(args: &ResumeArgs, environment: &Environment, output: &Output) -> CommandResult {
+pub(crate) fn resume(
+    args: &ResumeArgs,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     let inspection = active(&args.common, environment)?;
     if matches!(inspection.liveness, Liveness::Live { .. }) {
-        return ask(&inspection, OperatorAction::Resume, &args.common, environment, output);
+        return ask(
+            &inspection,
+            OperatorAction::Resume,
+            &args.common,
+            environment,
+            output,
+        );
     }
     let paused = inspection.report(runs::now()).phase == RunPhase::Paused;
     let first = paused.then(|| first(OperatorAction::Resume, &args.common, environment));
-    let manner = Manner { no_wait: args.common.no_wait, plain: args.plain };
-    let takeover = Resume { first, force: args.force };
-    drive::runtime()?.block_on(drive::resume(&inspection.run, takeover, manner, environment, output))
+    let manner = Manner {
+        no_wait: args.common.no_wait,
+        plain: args.plain,
+    };
+    let takeover = Resume {
+        first,
+        force: args.force,
+    };
+    drive::runtime()?.block_on(drive::resume(
+        &inspection.run,
+        takeover,
+        manner,
+        environment,
+        output,
+    ))
 }
 
 /// Retries: a run that goes on by asking it, an ended one by a new run of the same inputs.
@@ -126,13 +166,34 @@ pub(crate) fn retry(args: &RetryArgs, environment: &Environment, output: &Output
     if inspection.liveness != Liveness::Ended {
         return operate(&args.common, OperatorAction::Retry, environment, output);
     }
-    let wrong = |error: serde_json::Error| CommandError::usage(format!("the inputs of {} are not understood: {error}", run.id()));
-    let inputs: Inputs = serde_json::from_value(inspection.snapshot.inputs.clone()).map_err(wrong)?;
-    let options: RunOptions = serde_json::from_value(inspection.snapshot.options.clone()).map_err(wrong)?;
+    let wrong = |error: serde_json::Error| {
+        CommandError::usage(format!(
+            "the inputs of {} are not understood: {error}",
+            run.id()
+        ))
+    };
+    let inputs: Inputs =
+        serde_json::from_value(inspection.snapshot.inputs.clone()).map_err(wrong)?;
+    let options: RunOptions =
+        serde_json::from_value(inspection.snapshot.options.clone()).map_err(wrong)?;
     let plan = compile_again(&inspection.snapshot.inputs).map_err(CommandError::usage)?;
-    output.talk(&format!("{} has ended: a new run of the same inputs", run.id()));
-    let manner = Manner { no_wait: args.common.no_wait, plain: false };
-    drive::runtime()?.block_on(drive::start(&inputs, plan, &options, None, manner, environment, output))
+    output.talk(&format!(
+        "{} has ended: a new run of the same inputs",
+        run.id()
+    ));
+    let manner = Manner {
+        no_wait: args.common.no_wait,
+        plain: false,
+    };
+    drive::runtime()?.block_on(drive::start(
+        &inputs,
+        plan,
+        &options,
+        None,
+        manner,
+        environment,
+        output,
+    ))
 }
 
 fn active(common: &Common, environment: &Environment) -> Result<Inspection, CommandError> {
@@ -140,36 +201,76 @@ fn active(common: &Common, environment: &Environment) -> Result<Inspection, Comm
     let inspection = runs::read(&run)?;
     if inspection.liveness == Liveness::Ended {
         let report = inspection.report(runs::now());
-        return Err(CommandError::usage(format!("{} has ended: {}", run.id(), report.headline))
-            .hint(format!("`canary retry {}` runs it anew", run.id())));
+        return Err(
+            CommandError::usage(format!("{} has ended: {}", run.id(), report.headline))
+                .hint(format!("`canary retry {}` runs it anew", run.id())),
+        );
     }
     Ok(inspection)
 }
 
 /// Asks a live run; takes an interrupted one over, with this as the first thing.
-fn operate(common: &Common, action: OperatorAction, environment: &Environment, output: &Output) -> CommandResult {
+fn operate(
+    common: &Common,
+    action: OperatorAction,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     let inspection = active(common, environment)?;
     if matches!(inspection.liveness, Liveness::Live { .. }) {
         return ask(&inspection, action, common, environment, output);
     }
-    output.talk(&format!("{} was interrupted: taking it over", inspection.run.id()));
-    let manner = Manner { no_wait: common.no_wait, plain: false };
+    output.talk(&format!(
+        "{} was interrupted: taking it over",
+        inspection.run.id()
+    ));
+    let manner = Manner {
+        no_wait: common.no_wait,
+        plain: false,
+    };
     // An abort must work whatever version of canary left the run behind.
     let force = matches!(action, OperatorAction::Abort { .. });
-    let takeover = Resume { first: Some(first(action, common, environment)), force };
-    drive::runtime()?.block_on(drive::resume(&inspection.run, takeover, manner, environment, output))
+    let takeover = Resume {
+        first: Some(first(action, common, environment)),
+        force,
+    };
+    drive::runtime()?.block_on(drive::resume(
+        &inspection.run,
+        takeover,
+        manner,
+        environment,
+        output,
+    ))
 }
 
 fn first(action: OperatorAction, common: &Common, environment: &Environment) -> FirstAction {
-    FirstAction { action, by: environment.who(), reason: common.reason.clone() }
+    FirstAction {
+        action,
+        by: environment.who(),
+        reason: common.reason.clone(),
+    }
 }
 
-fn ask(inspection: &Inspection, action: OperatorAction, common: &Common, environment: &Environment, output: &Output) -> CommandResult {
+fn ask(
+    inspection: &Inspection,
+    action: OperatorAction,
+    common: &Common,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     let run = inspection.run.id();
     let failed = |error: ClientError| CommandError::failed(format!("{run}: {error}"));
     drive::runtime()?.block_on(async {
         let client = Client::connect(&inspection.run).await.map_err(failed)?;
-        let accepted = client.operator(action, &environment.who(), common.reason.as_deref(), !common.no_wait).await.map_err(failed)?;
+        let accepted = client
+            .operator(
+                action,
+                &environment.who(),
+                common.reason.as_deref(),
+                !common.no_wait,
+            )
+            .await
+            .map_err(failed)?;
         output.talk(&format!("{run}: {}", accepted.message));
         if common.no_wait {
             return Ok(0);

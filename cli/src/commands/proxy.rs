@@ -71,7 +71,9 @@ pub(crate) struct Args {
 
 /// The admin socket of the proxy of that name.
 pub(crate) fn socket(environment: &Environment, name: &str) -> PathBuf {
-    environment.runtime_directory().join(format!("proxy-{name}.sock"))
+    environment
+        .runtime_directory()
+        .join(format!("proxy-{name}.sock"))
 }
 
 fn proxy_name(text: &str) -> Result<String, String> {
@@ -86,20 +88,29 @@ fn proxy_name(text: &str) -> Result<String, String> {
 /// A weight as people write it: `10` or `10%`.
 pub(crate) fn weight(text: &str) -> Result<Weight, String> {
     let number = text.trim_end_matches('%').trim();
-    let percent: u8 = number.parse().map_err(|_| format!("`{text}` is not a whole number of percent, 0 to 100"))?;
+    let percent: u8 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is not a whole number of percent, 0 to 100"))?;
     Weight::try_from(percent).map_err(|error| error.to_string())
 }
 
 impl Args {
     fn options(self, environment: &Environment) -> SplitterOptions {
         let sticky = match (self.sticky_cookie, self.sticky_header) {
-            (Some(name), _) => {
-                Sticky::Cookie { name, max_age: self.sticky_max_age, attributes: String::new() }
-            }
-            (None, Some(name)) => Sticky::Header { name, salt: String::new() },
+            (Some(name), _) => Sticky::Cookie {
+                name,
+                max_age: self.sticky_max_age,
+                attributes: String::new(),
+            },
+            (None, Some(name)) => Sticky::Header {
+                name,
+                salt: String::new(),
+            },
             (None, None) => Sticky::None,
         };
-        let admin = self.admin.unwrap_or_else(|| socket(environment, &self.name));
+        let admin = self
+            .admin
+            .unwrap_or_else(|| socket(environment, &self.name));
         SplitterOptions {
             name: self.name,
             weight: self.weight,
@@ -119,12 +130,22 @@ pub(crate) fn run(args: Args, environment: &Environment, output: &Output) -> Com
     let threads = usize::from(args.threads);
     let options = args.options(environment);
     let failed = |error: std::io::Error| CommandError::failed(format!("cannot start: {error}"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     runtime.block_on(async {
         let admin = options.admin.clone().unwrap_or_default();
         let name = options.name.clone();
-        let (stable, canary, weight) = (options.stable.clone(), options.canary.clone(), options.weight);
-        let splitter = Splitter::bind(options).await.map_err(|error| CommandError::usage(error.to_string()))?;
+        let (stable, canary, weight) = (
+            options.stable.clone(),
+            options.canary.clone(),
+            options.weight,
+        );
+        let splitter = Splitter::bind(options)
+            .await
+            .map_err(|error| CommandError::usage(error.to_string()))?;
         output.talk(&format!(
             "proxy {name} on http://{}: {weight} to {canary}, the rest to {stable}\nset over {}",
             splitter.addr(),

@@ -14,7 +14,9 @@ use crate::view::{log, time};
 
 /// Report on a release: what happened, why, and what it cost
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary report\n  canary report checkout-7 -o html > report.html\n  canary report -o json | jq .headline")]
+#[command(
+    after_help = "Examples:\n  canary report\n  canary report checkout-7 -o html > report.html\n  canary report -o json | jq .headline"
+)]
 pub(crate) struct Args {
     /// Name of the run, or the beginning of it
     run: Option<String>,
@@ -40,22 +42,37 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     let inspection = runs::read(&directory)?;
     let report = inspection.report(runs::now());
     let entries = inspection.records.iter().flat_map(|record| {
-        log::lines(&inspection.plan, &record.event, &record.commands).into_iter().map(|line| (record.at, line))
+        log::lines(&inspection.plan, &record.event, &record.commands)
+            .into_iter()
+            .map(|line| (record.at, line))
     });
     match args.output {
         Form::Json => output.data(&serde_json::to_string_pretty(&report).unwrap_or_default()),
         Form::Html => {
-            let entries: Vec<_> = entries.map(|(at, line)| Entry { at, text: line.text() }).collect();
+            let entries: Vec<_> = entries
+                .map(|(at, line)| Entry {
+                    at,
+                    text: line.text(),
+                })
+                .collect();
             output.raw(&html::page(inspection.run.id(), &report, &entries));
         }
         Form::Text => {
-            let space = Space { width: environment.width(), height: None, wide: true };
+            let space = Space {
+                width: environment.width(),
+                height: None,
+                wide: true,
+            };
             let mut lines = status::lines(inspection.run.id(), &report, space);
             lines.extend(super::status::interrupted(&inspection));
             output.data(&render(&lines, output.color));
             output.data("");
             for (at, line) in entries {
-                output.data(&format!("  {} {}", time::clock(at), line.render(output.color)));
+                output.data(&format!(
+                    "  {} {}",
+                    time::clock(at),
+                    line.render(output.color)
+                ));
             }
         }
     }

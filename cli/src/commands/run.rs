@@ -81,7 +81,12 @@ pub(crate) struct ShortArgs {
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub(crate) canary_metrics: Vec<String>,
     /// Metrics pages of the old version
-    #[arg(long, value_name = "URL", value_delimiter = ',', requires = "canary_metrics")]
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        requires = "canary_metrics"
+    )]
     pub(crate) stable_metrics: Vec<String>,
     /// How the service's metrics look: app, canary-proxy, nginx-ingress, istio, linkerd, envoy, traefik
     #[arg(long, value_name = "NAME", default_value = "app")]
@@ -115,13 +120,21 @@ pub(crate) struct ShortArgs {
 impl ShortArgs {
     /// The short form that is meant.
     pub(crate) fn form(&self) -> Result<ShortForm, CommandError> {
-        let service = self.service.clone().ok_or_else(|| CommandError::usage("the short form needs --service"))?;
+        let service = self
+            .service
+            .clone()
+            .ok_or_else(|| CommandError::usage("the short form needs --service"))?;
         let evidence = match (&self.prometheus, self.canary_metrics.is_empty()) {
             (Some(url), _) => ShortEvidence::Prometheus(url.clone()),
-            (None, false) => ShortEvidence::Scrape { stable: self.stable_metrics.clone(), canary: self.canary_metrics.clone() },
+            (None, false) => ShortEvidence::Scrape {
+                stable: self.stable_metrics.clone(),
+                canary: self.canary_metrics.clone(),
+            },
             (None, true) => {
-                return Err(CommandError::usage("nothing says where evidence comes from")
-                    .hint("--prometheus URL, or --canary-metrics URL for direct scraping"));
+                return Err(
+                    CommandError::usage("nothing says where evidence comes from")
+                        .hint("--prometheus URL, or --canary-metrics URL for direct scraping"),
+                );
             }
         };
         let rising = self.steps.windows(2).all(|pair| pair[0] < pair[1]);
@@ -153,10 +166,27 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         return Err(CommandError::failed("TEMPORARY"));
     }
     confirm(&plan, args.yes, environment, output)?;
-    let base = args.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-    let options = RunOptions { directory: environment.directory.join(base) };
-    let manner = Manner { no_wait: args.no_wait, plain: args.plain };
-    drive::runtime()?.block_on(drive::start(&inputs, plan, &options, None, manner, environment, output))
+    let base = args
+        .file
+        .as_deref()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new(""));
+    let options = RunOptions {
+        directory: environment.directory.join(base),
+    };
+    let manner = Manner {
+        no_wait: args.no_wait,
+        plain: args.plain,
+    };
+    drive::runtime()?.block_on(drive::start(
+        &inputs,
+        plan,
+        &options,
+        None,
+        manner,
+        environment,
+        output,
+    ))
 }
 
 fn inputs(args: &Args, environment: &Environment) -> Result<Inputs, CommandError> {
@@ -168,18 +198,33 @@ fn inputs(args: &Args, environment: &Environment) -> Result<Inputs, CommandError
         return workflow::inputs(file, &args.options, on_failure, environment);
     }
     let text = args.short.form()?.to_osop();
-    workflow::from_text("short-form.osop.yaml", text, &args.options, on_failure, environment)
+    workflow::from_text(
+        "short-form.osop.yaml",
+        text,
+        &args.options,
+        on_failure,
+        environment,
+    )
 }
 
 /// A workflow that runs commands says so, and asks once.
-fn confirm(plan: &Plan, yes: bool, environment: &Environment, output: &Output) -> Result<(), CommandError> {
+fn confirm(
+    plan: &Plan,
+    yes: bool,
+    environment: &Environment,
+    output: &Output,
+) -> Result<(), CommandError> {
     let commands = commands(plan);
     if commands.is_empty() || yes {
         return Ok(());
     }
-    let what = format!("this workflow runs commands on this machine: {}", commands.join(", "));
+    let what = format!(
+        "this workflow runs commands on this machine: {}",
+        commands.join(", ")
+    );
     if !environment.stdin_is_terminal {
-        return Err(CommandError::usage(what).hint("--dry-run shows them in full; --yes runs them without asking"));
+        return Err(CommandError::usage(what)
+            .hint("--dry-run shows them in full; --yes runs them without asking"));
     }
     output.talk(&format!("{what}\n(`--dry-run` shows them in full)"));
     let mut stderr = std::io::stderr();
@@ -199,11 +244,17 @@ fn commands(plan: &Plan) -> Vec<String> {
     plan.nodes
         .iter()
         .filter(|node| match &node.action {
-            Action::Task(task) | Action::Measure(task) => matches!(task.work, Work::Shell(_) | Work::Program(_)),
+            Action::Task(task) | Action::Measure(task) => {
+                matches!(task.work, Work::Shell(_) | Work::Program(_))
+            }
             Action::Promote => workload.promote.is_some(),
             Action::Rollback => workload.rollback.is_some(),
             Action::Scale(_) => workload.scale.is_some(),
-            Action::Ask(_) | Action::SetWeight(_) | Action::Analyze(_) | Action::VerifyWeight(_) | Action::Call => false,
+            Action::Ask(_)
+            | Action::SetWeight(_)
+            | Action::Analyze(_)
+            | Action::VerifyWeight(_)
+            | Action::Call => false,
         })
         .map(|node| node.id.clone())
         .collect()

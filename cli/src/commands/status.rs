@@ -53,18 +53,39 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     if args.watch && matches!(inspection.liveness, Liveness::Live { .. }) {
         return watch(args, &inspection, environment, output);
     }
-    print(args.output, &inspection, &inspection.report(runs::now()), environment, output);
+    print(
+        args.output,
+        &inspection,
+        &inspection.report(runs::now()),
+        environment,
+        output,
+    );
     Ok(0)
 }
 
-fn print(form: Option<Form>, inspection: &Inspection, report: &Report, environment: &Environment, output: &Output) {
+fn print(
+    form: Option<Form>,
+    inspection: &Inspection,
+    report: &Report,
+    environment: &Environment,
+    output: &Output,
+) {
     let run = inspection.run.id();
     match form {
         Some(Form::Name) => output.data(run),
-        Some(Form::Json) => output.data(&serde_json::to_string_pretty(&document(inspection, report)).unwrap_or_default()),
-        Some(Form::Yaml) => output.data(serde_saphyr::to_string(&document(inspection, report)).unwrap_or_default().trim_end()),
+        Some(Form::Json) => output
+            .data(&serde_json::to_string_pretty(&document(inspection, report)).unwrap_or_default()),
+        Some(Form::Yaml) => output.data(
+            serde_saphyr::to_string(&document(inspection, report))
+                .unwrap_or_default()
+                .trim_end(),
+        ),
         Some(Form::Wide) | None => {
-            let space = Space { width: environment.width(), height: None, wide: form.is_some() };
+            let space = Space {
+                width: environment.width(),
+                height: None,
+                wide: form.is_some(),
+            };
             let mut lines = status::lines(run, report, space);
             lines.extend(interrupted(inspection));
             output.data(&render(&lines, output.color));
@@ -90,19 +111,39 @@ pub(crate) fn interrupted(inspection: &Inspection) -> Vec<Line> {
     let run = inspection.run.id();
     vec![
         Line::default(),
-        Line::default().add("  interrupted: no process drives it, and nothing is being watched", Tone::Warn),
-        Line::default().add("  next: ", Tone::Dim).add(format!("canary resume {run}"), Tone::Strong).add(" or ", Tone::Dim).add(format!("canary abort {run}"), Tone::Strong),
+        Line::default().add(
+            "  interrupted: no process drives it, and nothing is being watched",
+            Tone::Warn,
+        ),
+        Line::default()
+            .add("  next: ", Tone::Dim)
+            .add(format!("canary resume {run}"), Tone::Strong)
+            .add(" or ", Tone::Dim)
+            .add(format!("canary abort {run}"), Tone::Strong),
     ]
 }
 
-fn watch(args: &Args, inspection: &Inspection, environment: &Environment, output: &Output) -> CommandResult {
+fn watch(
+    args: &Args,
+    inspection: &Inspection,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     let runtime = crate::drive::runtime()?;
-    let broken = |error: &dyn std::fmt::Display| CommandError::failed(format!("cannot watch {}: {error}", inspection.run.id()));
+    let broken = |error: &dyn std::fmt::Display| {
+        CommandError::failed(format!("cannot watch {}: {error}", inspection.run.id()))
+    };
     runtime.block_on(async {
-        let client = Client::connect(&inspection.run).await.map_err(|error| broken(&error))?;
+        let client = Client::connect(&inspection.run)
+            .await
+            .map_err(|error| broken(&error))?;
         let mut changes = client.subscribe().await.map_err(|error| broken(&error))?;
         let lines_only = args.output.is_some_and(|form| form != Form::Wide);
-        let mut screen = if environment.stdout_is_terminal && !lines_only { Screen::enter(output.color).ok() } else { None };
+        let mut screen = if environment.stdout_is_terminal && !lines_only {
+            Screen::enter(output.color).ok()
+        } else {
+            None
+        };
         let mut last = None;
         loop {
             let present = tokio::select! {
@@ -116,13 +157,26 @@ fn watch(args: &Args, inspection: &Inspection, environment: &Environment, output
             match &mut screen {
                 Some((screen, _)) => {
                     let (width, height) = screen.size();
-                    let space = Space { width, height: Some(height), wide: args.output == Some(Form::Wide) };
+                    let space = Space {
+                        width,
+                        height: Some(height),
+                        wide: args.output == Some(Form::Wide),
+                    };
                     // A terminal that went away ends the watch, not the run.
-                    if screen.draw(&status::lines(inspection.run.id(), &present.report, space)).is_err() {
+                    if screen
+                        .draw(&status::lines(inspection.run.id(), &present.report, space))
+                        .is_err()
+                    {
                         break;
                     }
                 }
-                None => follow(args.output, inspection, &present.report, last.as_ref().map(|last| &last.report), output),
+                None => follow(
+                    args.output,
+                    inspection,
+                    &present.report,
+                    last.as_ref().map(|last| &last.report),
+                    output,
+                ),
             }
             last = Some(present);
         }
@@ -135,14 +189,29 @@ fn watch(args: &Args, inspection: &Inspection, environment: &Environment, output
 }
 
 /// One line per change, where there is no terminal.
-fn follow(form: Option<Form>, inspection: &Inspection, report: &Report, before: Option<&Report>, output: &Output) {
+fn follow(
+    form: Option<Form>,
+    inspection: &Inspection,
+    report: &Report,
+    before: Option<&Report>,
+    output: &Output,
+) {
     match form {
         Some(Form::Json) => output.data(&document(inspection, report).to_string()),
-        Some(Form::Yaml) => output.data(&format!("---\n{}", serde_saphyr::to_string(&document(inspection, report)).unwrap_or_default().trim_end())),
+        Some(Form::Yaml) => output.data(&format!(
+            "---\n{}",
+            serde_saphyr::to_string(&document(inspection, report))
+                .unwrap_or_default()
+                .trim_end()
+        )),
         Some(Form::Name | Form::Wide) | None => {
             if before.is_none_or(|before| before.headline != report.headline) {
                 let at = crate::view::time::clock(report.at);
-                output.data(&format!("{at} {}: {}", status::phase_word(report), report.headline));
+                output.data(&format!(
+                    "{at} {}: {}",
+                    status::phase_word(report),
+                    report.headline
+                ));
             }
         }
     }

@@ -57,7 +57,10 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         match args.output {
             Form::Text if diagnostics.is_empty() => output.data(&format!("{}: ok", file.display())),
             Form::Text => {
-                let options = HumanOptions { color: output.color, ..HumanOptions::default() };
+                let options = HumanOptions {
+                    color: output.color,
+                    ..HumanOptions::default()
+                };
                 output.data(to_human(&diagnostics, options).trim_end());
             }
             Form::Json => documents.push(to_json(&diagnostics)),
@@ -80,7 +83,11 @@ fn joined(form: Form, mut documents: Vec<Value>) -> Option<Value> {
         return Some(Value::Array(documents));
     }
     let mut first = documents.remove(0);
-    let more: Vec<Value> = documents.into_iter().filter_map(|mut document| document.get_mut("runs")?.as_array_mut().map(std::mem::take)).flatten().collect();
+    let more: Vec<Value> = documents
+        .into_iter()
+        .filter_map(|mut document| document.get_mut("runs")?.as_array_mut().map(std::mem::take))
+        .flatten()
+        .collect();
     if let Some(runs) = first.get_mut("runs").and_then(Value::as_array_mut) {
         runs.extend(more);
     }

@@ -17,7 +17,10 @@ pub(crate) struct Seen {
 impl Seen {
     /// Requests answered, and how many of them with an error or not at all.
     pub(crate) fn totals(&self) -> (u64, u64) {
-        (self.sent.load(Ordering::Relaxed), self.bad.load(Ordering::Relaxed))
+        (
+            self.sent.load(Ordering::Relaxed),
+            self.bad.load(Ordering::Relaxed),
+        )
     }
 }
 

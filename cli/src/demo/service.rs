@@ -41,7 +41,11 @@ struct Inner {
 
 impl Service {
     /// Starts it on a free port of the loopback interface; it ends with `stop`.
-    pub(crate) async fn start(version: Version, seed: u64, stop: CancellationToken) -> std::io::Result<Self> {
+    pub(crate) async fn start(
+        version: Version,
+        seed: u64,
+        stop: CancellationToken,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let inner = Arc::new(Inner {
@@ -77,7 +81,8 @@ async fn accept(listener: TcpListener, inner: Arc<Inner>) {
         tokio::spawn(async move {
             let served = Arc::clone(&inner);
             let handle = service_fn(move |_| answer(Arc::clone(&served)));
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), handle);
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), handle);
             tokio::select! {
                 () = inner.gone.cancelled() => {}
                 result = connection => if let Err(error) = result { tracing::debug!(%error, "connection") },
@@ -93,7 +98,11 @@ async fn answer(inner: Arc<Inner>) -> Result<Response<Full<Bytes>>, Infallible> 
     }
     let (bad, pause) = inner.draw(behaviour);
     tokio::time::sleep(pause).await;
-    let (status, body) = if bad { (StatusCode::INTERNAL_SERVER_ERROR, "error\n") } else { (StatusCode::OK, "ok\n") };
+    let (status, body) = if bad {
+        (StatusCode::INTERNAL_SERVER_ERROR, "error\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    };
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
     *response.status_mut() = status;
     Ok(response)
@@ -105,7 +114,10 @@ impl Inner {
             Version::Stable => STABLE,
             Version::Canary(story, pace) => {
                 let now = Instant::now();
-                let mut first = self.first_request.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut first = self
+                    .first_request
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 story.canary(now.duration_since(*first.get_or_insert(now)), pace)
             }
         }

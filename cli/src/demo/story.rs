@@ -53,10 +53,23 @@ impl Story {
         let after = |seconds: f64| age.as_secs_f64() * pace >= seconds;
         match self {
             Self::Good | Self::NoTraffic => STABLE,
-            Self::Errors => Behaviour { error_rate: 0.05, ..STABLE },
-            Self::Slow => Behaviour { tail_share: 0.08, tail: Duration::from_millis(1000), ..STABLE },
-            Self::Late if after(18.0) => Behaviour { error_rate: 0.08, ..STABLE },
-            Self::Crash if after(4.0) => Behaviour { gone: true, ..STABLE },
+            Self::Errors => Behaviour {
+                error_rate: 0.05,
+                ..STABLE
+            },
+            Self::Slow => Behaviour {
+                tail_share: 0.08,
+                tail: Duration::from_millis(1000),
+                ..STABLE
+            },
+            Self::Late if after(18.0) => Behaviour {
+                error_rate: 0.08,
+                ..STABLE
+            },
+            Self::Crash if after(4.0) => Behaviour {
+                gone: true,
+                ..STABLE
+            },
             Self::Late | Self::Crash => STABLE,
         }
     }
@@ -69,9 +82,15 @@ impl Story {
     /// What to try after it.
     pub(crate) fn next(self) -> &'static str {
         match self {
-            Self::Errors => "try next: canary demo --story good (promoted), or --story late (caught at 50 %), and canary abort from another terminal",
-            Self::Good => "try next: canary init --service NAME --prometheus URL, for a release of your own",
-            Self::Slow | Self::Late | Self::Crash | Self::NoTraffic => "try next: canary report, or canary graph --run demo of this run",
+            Self::Errors => {
+                "try next: canary demo --story good (promoted), or --story late (caught at 50 %), and canary abort from another terminal"
+            }
+            Self::Good => {
+                "try next: canary init --service NAME --prometheus URL, for a release of your own"
+            }
+            Self::Slow | Self::Late | Self::Crash | Self::NoTraffic => {
+                "try next: canary report, or canary graph --run demo of this run"
+            }
         }
     }
 
@@ -97,7 +116,10 @@ mod tests {
         let (early, late) = (Duration::from_secs(1), Duration::from_secs(30));
         assert_eq!(Story::Late.canary(early, 1.0), STABLE);
         assert!(Story::Late.canary(late, 1.0).error_rate > 0.05);
-        assert!(Story::Late.canary(early, 30.0).error_rate > 0.05, "a faster release turns bad sooner");
+        assert!(
+            Story::Late.canary(early, 30.0).error_rate > 0.05,
+            "a faster release turns bad sooner"
+        );
         assert!(!Story::Crash.canary(early, 1.0).gone && Story::Crash.canary(late, 1.0).gone);
         assert_eq!(Story::Good.canary(late, 1.0), STABLE);
     }

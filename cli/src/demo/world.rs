@@ -26,11 +26,19 @@ impl World {
     /// Starts everything on free ports of the loopback interface. `pace`: how many times faster than usual.
     pub(crate) async fn start(story: Story, pace: f64, seed: u64) -> Result<Self, CommandError> {
         let stop = CancellationToken::new();
-        let failed = |error: &dyn std::fmt::Display| CommandError::failed(format!("the demo cannot start: {error}"));
-        let stable = Service::start(Version::Stable, seed, stop.clone()).await.map_err(|error| failed(&error))?;
-        let canary = Service::start(Version::Canary(story, pace), seed.wrapping_add(1), stop.clone())
+        let failed = |error: &dyn std::fmt::Display| {
+            CommandError::failed(format!("the demo cannot start: {error}"))
+        };
+        let stable = Service::start(Version::Stable, seed, stop.clone())
             .await
             .map_err(|error| failed(&error))?;
+        let canary = Service::start(
+            Version::Canary(story, pace),
+            seed.wrapping_add(1),
+            stop.clone(),
+        )
+        .await
+        .map_err(|error| failed(&error))?;
         let uri = |service: &Service| service.url().parse::<Uri>().map_err(|error| failed(&error));
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let metrics = free_address().await.map_err(|error| failed(&error))?;
@@ -51,9 +59,21 @@ impl World {
             .no_proxy()
             .build()
             .map_err(|error| failed(&error))?;
-        let users = generate(client, format!("http://{address}/"), story.requests_per_second(), Arc::clone(&seen), stop.clone());
+        let users = generate(
+            client,
+            format!("http://{address}/"),
+            story.requests_per_second(),
+            Arc::clone(&seen),
+            stop.clone(),
+        );
         tokio::spawn(users);
-        Ok(Self { splitter: handle, address, metrics, seen, _stop: stop.drop_guard() })
+        Ok(Self {
+            splitter: handle,
+            address,
+            metrics,
+            seen,
+            _stop: stop.drop_guard(),
+        })
     }
 
     /// Drives the splitter of this process.
@@ -90,7 +110,9 @@ pub(crate) fn faster(workflow: &str, pace: f64) -> String {
     let mut result = String::new();
     for piece in workflow.split_inclusive([' ', ',', '}', '\n']) {
         let word = piece.trim_end_matches([' ', ',', '}', '\n']);
-        let is_duration = word.ends_with('s') && word.starts_with(|letter: char| letter.is_ascii_digit()) && !word.ends_with("ms");
+        let is_duration = word.ends_with('s')
+            && word.starts_with(|letter: char| letter.is_ascii_digit())
+            && !word.ends_with("ms");
         match shorter(word).filter(|_| is_duration) {
             Some(shorter) => {
                 result.push_str(&shorter);
@@ -104,7 +126,9 @@ pub(crate) fn faster(workflow: &str, pace: f64) -> String {
 
 /// A port that was free a moment ago.
 async fn free_address() -> std::io::Result<SocketAddr> {
-    tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()
+    tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await?
+        .local_addr()
 }
 
 #[cfg(test)]
@@ -113,7 +137,8 @@ mod tests {
 
     #[test]
     fn only_durations_in_seconds_get_shorter() {
-        let text = "for: 12s, bake: 10s}\nlimit < 300ms, gates: [a-2s-b], 2 seconds\n  window: 10s\n";
+        let text =
+            "for: 12s, bake: 10s}\nlimit < 300ms, gates: [a-2s-b], 2 seconds\n  window: 10s\n";
         assert_eq!(
             faster(text, 4.0),
             "for: 3s, bake: 2s500ms}\nlimit < 300ms, gates: [a-2s-b], 2 seconds\n  window: 2s500ms\n"

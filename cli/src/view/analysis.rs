@@ -39,11 +39,16 @@ pub(crate) struct Judged {
 impl Judged {
     fn value(&self) -> String {
         let value = self.last.as_ref().and_then(|last| last.value);
-        value.map_or_else(|| "-".to_owned(), |value| Quantity::new(value, self.gate.unit).human(4))
+        value.map_or_else(
+            || "-".to_owned(),
+            |value| Quantity::new(value, self.gate.unit).human(4),
+        )
     }
 
     fn message(&self) -> &str {
-        self.last.as_ref().map_or("not measured", |last| last.message.as_str())
+        self.last
+            .as_ref()
+            .map_or("not measured", |last| last.message.as_str())
     }
 }
 
@@ -77,9 +82,17 @@ fn tone(verdict: Verdict) -> Tone {
 fn text(judged: &[Judged], verdict: Verdict, color: bool) -> String {
     let mut lines: Vec<Line> = judged
         .iter()
-        .map(|one| Line::default().column(word(one.verdict), tone(one.verdict), 14).add(one.message(), Tone::Plain))
+        .map(|one| {
+            Line::default()
+                .column(word(one.verdict), tone(one.verdict), 14)
+                .add(one.message(), Tone::Plain)
+        })
         .collect();
-    lines.push(Line::default().add("verdict: ", Tone::Plain).add(word(verdict), tone(verdict)));
+    lines.push(
+        Line::default()
+            .add("verdict: ", Tone::Plain)
+            .add(word(verdict), tone(verdict)),
+    );
     render(&lines, color)
 }
 
@@ -97,12 +110,14 @@ fn json(judged: &[Judged], verdict: Verdict) -> String {
             })
         })
         .collect();
-    serde_json::to_string_pretty(&json!({"verdict": word(verdict), "gates": gates})).unwrap_or_default()
+    serde_json::to_string_pretty(&json!({"verdict": word(verdict), "gates": gates}))
+        .unwrap_or_default()
 }
 
 /// The elements that Jenkins, GitLab and GitHub's reporters read.
 fn junit(judged: &[Judged]) -> String {
-    let count = |wanted: fn(Verdict) -> bool| judged.iter().filter(|one| wanted(one.verdict)).count();
+    let count =
+        |wanted: fn(Verdict) -> bool| judged.iter().filter(|one| wanted(one.verdict)).count();
     let failures = count(|verdict| verdict == Verdict::Fail);
     let errors = count(|verdict| !matches!(verdict, Verdict::Pass | Verdict::Fail));
     let mut xml = format!(
@@ -116,11 +131,17 @@ fn junit(judged: &[Judged]) -> String {
             Verdict::Pass => format!("<system-out>{message}</system-out>"),
             Verdict::Fail => format!("<failure message=\"{message}\"/>"),
             Verdict::Running | Verdict::Inconclusive | Verdict::Error => {
-                format!("<error type=\"{}\" message=\"{message}\"/>", word(one.verdict))
+                format!(
+                    "<error type=\"{}\" message=\"{message}\"/>",
+                    word(one.verdict)
+                )
             }
         };
         // Writing to a String cannot fail.
-        let _ok = writeln!(xml, "    <testcase classname=\"canary\" name=\"{name}\">{body}</testcase>");
+        let _ok = writeln!(
+            xml,
+            "    <testcase classname=\"canary\" name=\"{name}\">{body}</testcase>"
+        );
     }
     xml.push_str("  </testsuite>\n</testsuites>");
     xml
@@ -128,18 +149,32 @@ fn junit(judged: &[Judged]) -> String {
 
 fn markdown(judged: &[Judged], verdict: Verdict) -> String {
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-    let mut table = format!("**Gates: {}**\n\n| gate | verdict | value | limit | |\n|---|---|---|---|---|", word(verdict));
+    let mut table = format!(
+        "**Gates: {}**\n\n| gate | verdict | value | limit | |\n|---|---|---|---|---|",
+        word(verdict)
+    );
     for one in judged {
         let _ok = write!(
             table,
             "\n| {} | {} | {} | {} | {} |",
-            cell(&one.gate.name), word(one.verdict), cell(&one.value()), cell(&one.gate.limit()), cell(one.message())
+            cell(&one.gate.name),
+            word(one.verdict),
+            cell(&one.value()),
+            cell(&one.gate.limit()),
+            cell(one.message())
         );
     }
     table
 }
 
 fn escape(text: &str) -> String {
-    let clean: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    clean.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    let clean: String = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    clean
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

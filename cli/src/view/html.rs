@@ -53,19 +53,51 @@ fn head(body: &mut String, run: &str, report: &Report) {
         Some(_) => "bad",
         None => "warn",
     };
-    add(body, format_args!("<h1>{} <span class=\"outcome {class}\">{}</span></h1>", escape(run), phase_word(report)));
-    add(body, format_args!("<p class=\"dim\">{} of {}", escape(&report.name), escape(&report.service)));
+    add(
+        body,
+        format_args!(
+            "<h1>{} <span class=\"outcome {class}\">{}</span></h1>",
+            escape(run),
+            phase_word(report)
+        ),
+    );
+    add(
+        body,
+        format_args!(
+            "<p class=\"dim\">{} of {}",
+            escape(&report.name),
+            escape(&report.service)
+        ),
+    );
     if let Some(started) = report.started_at {
         let end = report.ended_at.unwrap_or(report.at);
         let took = time::duration(time::between(started, end));
-        add(body, format_args!(", {} UTC, {took}", started.strftime("%Y-%m-%d %H:%M:%S")));
+        add(
+            body,
+            format_args!(", {} UTC, {took}", started.strftime("%Y-%m-%d %H:%M:%S")),
+        );
     }
-    add(body, format_args!("</p><p class=\"headline\">{}</p>", escape(&report.headline)));
+    add(
+        body,
+        format_args!("</p><p class=\"headline\">{}</p>", escape(&report.headline)),
+    );
     if let Some(cost) = report.cost {
-        add(body, format_args!("<p>The canary answered <b>{}</b> requests, <b>{}</b> of them badly.</p>", cost.requests, cost.bad));
+        add(
+            body,
+            format_args!(
+                "<p>The canary answered <b>{}</b> requests, <b>{}</b> of them badly.</p>",
+                cost.requests, cost.bad
+            ),
+        );
     }
     for command in &report.next {
-        add(body, format_args!("<p>Next: <code>{}</code></p>", escape(&command.replace("RUN", run))));
+        add(
+            body,
+            format_args!(
+                "<p>Next: <code>{}</code></p>",
+                escape(&command.replace("RUN", run))
+            ),
+        );
     }
 }
 
@@ -81,13 +113,32 @@ fn gates(body: &mut String, report: &Report) {
             Verdict::Inconclusive | Verdict::Error => "warn",
             Verdict::Running => "dim",
         };
-        let value = gate.value.map_or_else(|| "-".to_owned(), |value| Quantity::new(value, gate.unit).human(4));
-        add(body, format_args!(
-            "<tr><td>{}<td class=\"{class}\">{}<td class=\"mono\">{}<td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
-            escape(&gate.name), escape(&value), escape(&gate.limit), gate.passed, gate.failed, gate.inconclusive, gate.errors, trend(gate)
-        ));
+        let value = gate.value.map_or_else(
+            || "-".to_owned(),
+            |value| Quantity::new(value, gate.unit).human(4),
+        );
+        add(
+            body,
+            format_args!(
+                "<tr><td>{}<td class=\"{class}\">{}<td class=\"mono\">{}<td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
+                escape(&gate.name),
+                escape(&value),
+                escape(&gate.limit),
+                gate.passed,
+                gate.failed,
+                gate.inconclusive,
+                gate.errors,
+                trend(gate)
+            ),
+        );
         if let Some(message) = &gate.message {
-            add(body, format_args!("<tr><td colspan=\"8\" class=\"{class}\">{}</tr>", escape(message)));
+            add(
+                body,
+                format_args!(
+                    "<tr><td colspan=\"8\" class=\"{class}\">{}</tr>",
+                    escape(message)
+                ),
+            );
         }
     }
     body.push_str("</table>");
@@ -97,7 +148,13 @@ fn gates(body: &mut String, report: &Report) {
 fn trend(gate: &GateReport) -> String {
     const WIDTH: f64 = 160.0;
     const HEIGHT: f64 = 28.0;
-    let top = gate.history.iter().flatten().copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let top = gate
+        .history
+        .iter()
+        .flatten()
+        .copied()
+        .fold(0.0, f64::max)
+        .max(f64::MIN_POSITIVE);
     #[expect(clippy::cast_precision_loss, reason = "at most 60 values")]
     let step = WIDTH / (gate.history.len().max(2) - 1) as f64;
     let mut path = String::new();
@@ -106,12 +163,17 @@ fn trend(gate: &GateReport) -> String {
     for value in &gate.history {
         if let Some(value) = value {
             let y = HEIGHT - 2.0 - value / top * (HEIGHT - 4.0);
-            add(&mut path, format_args!("{}{x:.1} {y:.1}", if down { "L" } else { "M" }));
+            add(
+                &mut path,
+                format_args!("{}{x:.1} {y:.1}", if down { "L" } else { "M" }),
+            );
         }
         down = value.is_some();
         x += step;
     }
-    format!("<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" aria-label=\"trend\"><path d=\"{path}\" fill=\"none\" stroke=\"currentColor\"/></svg>")
+    format!(
+        "<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" aria-label=\"trend\"><path d=\"{path}\" fill=\"none\" stroke=\"currentColor\"/></svg>"
+    )
 }
 
 fn nodes(body: &mut String, report: &Report) {
@@ -121,16 +183,27 @@ fn nodes(body: &mut String, report: &Report) {
             NodePhase::Completed => "good",
             NodePhase::Failed | NodePhase::TimedOut => "bad",
             NodePhase::Pending | NodePhase::Skipped => "dim",
-            NodePhase::Ready | NodePhase::Waiting | NodePhase::Running | NodePhase::InDoubt | NodePhase::Cancelled | NodePhase::Blocked => "warn",
+            NodePhase::Ready
+            | NodePhase::Waiting
+            | NodePhase::Running
+            | NodePhase::InDoubt
+            | NodePhase::Cancelled
+            | NodePhase::Blocked => "warn",
         };
         let took = node.started_at.map_or_else(String::new, |started| {
             time::duration(time::between(started, node.ended_at.unwrap_or(report.at)))
         });
         let why = node.reason.clone().unwrap_or_else(|| node.purpose.clone());
-        add(body, format_args!(
-            "<tr class=\"{class}\"><td>{}<td>{}<td>{}<td>{took}<td>{}</tr>",
-            node_glyph(node.status).0, escape(&node.id), escape(&node.action), escape(&why)
-        ));
+        add(
+            body,
+            format_args!(
+                "<tr class=\"{class}\"><td>{}<td>{}<td>{}<td>{took}<td>{}</tr>",
+                node_glyph(node.status).0,
+                escape(&node.id),
+                escape(&node.action),
+                escape(&why)
+            ),
+        );
     }
     body.push_str("</table>");
 }
@@ -138,7 +211,14 @@ fn nodes(body: &mut String, report: &Report) {
 fn log(body: &mut String, entries: &[Entry]) {
     body.push_str("<h2>What happened (UTC)</h2><table>");
     for entry in entries {
-        add(body, format_args!("<tr><td class=\"mono dim\">{}<td>{}</tr>", time::clock(entry.at), escape(&entry.text)));
+        add(
+            body,
+            format_args!(
+                "<tr><td class=\"mono dim\">{}<td>{}</tr>",
+                time::clock(entry.at),
+                escape(&entry.text)
+            ),
+        );
     }
     body.push_str("</table>");
 }
@@ -149,7 +229,11 @@ fn add(text: &mut String, piece: std::fmt::Arguments<'_>) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]

@@ -34,19 +34,24 @@ impl Screen {
     pub(crate) fn enter(color: bool) -> io::Result<(Self, mpsc::UnboundedReceiver<Key>)> {
         let terminal = ratatui::try_init()?;
         let (sender, keys) = mpsc::unbounded_channel();
-        std::thread::Builder::new().name("keys".to_owned()).spawn(move || read_keys(&sender))?;
+        std::thread::Builder::new()
+            .name("keys".to_owned())
+            .spawn(move || read_keys(&sender))?;
         Ok((Self { terminal, color }, keys))
     }
 
     /// Columns and rows.
     pub(crate) fn size(&self) -> (usize, usize) {
-        self.terminal.size().map_or((80, 24), |size| (usize::from(size.width), usize::from(size.height)))
+        self.terminal.size().map_or((80, 24), |size| {
+            (usize::from(size.width), usize::from(size.height))
+        })
     }
 
     /// Shows these lines.
     pub(crate) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
         let text = Text::from_iter(lines.iter().map(|line| styled(line, self.color)));
-        self.terminal.draw(|frame| frame.render_widget(text, frame.area()))?;
+        self.terminal
+            .draw(|frame| frame.render_widget(text, frame.area()))?;
         Ok(())
     }
 }
@@ -58,7 +63,11 @@ impl Drop for Screen {
 }
 
 fn styled(line: &Line, color: bool) -> TextLine<'static> {
-    TextLine::from_iter(line.0.iter().map(|(text, tone)| Span::styled(text.clone(), style(*tone, color))))
+    TextLine::from_iter(
+        line.0
+            .iter()
+            .map(|(text, tone)| Span::styled(text.clone(), style(*tone, color))),
+    )
 }
 
 fn style(tone: Tone, color: bool) -> Style {
@@ -86,7 +95,9 @@ fn read_keys(sender: &mpsc::UnboundedSender<Key>) {
         }
         let key = match event::read() {
             Ok(Event::Key(key)) if key.kind == KeyEventKind::Press => match key.code {
-                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Key::Interrupt,
+                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                    Key::Interrupt
+                }
                 KeyCode::Char('q') => Key::Quit,
                 _ => continue,
             },

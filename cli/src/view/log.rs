@@ -10,7 +10,11 @@ use super::span::{Line, Tone};
 pub(crate) fn lines(plan: &Plan, event: &Event, commands: &[Command]) -> Vec<Line> {
     let mut lines = Vec::new();
     lines.extend(of_event(plan, event));
-    lines.extend(commands.iter().filter_map(|command| of_command(plan, command)));
+    lines.extend(
+        commands
+            .iter()
+            .filter_map(|command| of_command(plan, command)),
+    );
     lines
 }
 
@@ -24,12 +28,29 @@ fn node(plan: &Plan, index: canary_orchestrator::plan::NodeIndex) -> &str {
 
 fn of_event(plan: &Plan, event: &Event) -> Option<Line> {
     match event {
-        Event::Started => line(format!("release of {} starts: {}", plan.service, plan.name), Tone::Strong),
-        Event::Resumed => line("resumed: looking at weight and evidence first", Tone::Strong),
-        Event::NodeFinished { node: index, attempt, result } => {
+        Event::Started => line(
+            format!("release of {} starts: {}", plan.service, plan.name),
+            Tone::Strong,
+        ),
+        Event::Resumed => line(
+            "resumed: looking at weight and evidence first",
+            Tone::Strong,
+        ),
+        Event::NodeFinished {
+            node: index,
+            attempt,
+            result,
+        } => {
             let id = node(plan, *index);
-            let attempt = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-            let why = result.error.as_deref().map_or_else(String::new, |error| format!(": {error}"));
+            let attempt = if *attempt > 1 {
+                format!(" (attempt {attempt})")
+            } else {
+                String::new()
+            };
+            let why = result
+                .error
+                .as_deref()
+                .map_or_else(String::new, |error| format!(": {error}"));
             let (word, tone) = match result.status {
                 NodeStatus::Completed => ("completed", Tone::Good),
                 NodeStatus::Failed => ("failed", Tone::Bad),
@@ -39,7 +60,11 @@ fn of_event(plan: &Plan, event: &Event) -> Option<Line> {
             };
             line(format!("{id} {word}{attempt}{why}"), tone)
         }
-        Event::NodeVerified { node: index, finished, .. } => {
+        Event::NodeVerified {
+            node: index,
+            finished,
+            ..
+        } => {
             let said = match finished {
                 Ok(true) => "had finished".to_owned(),
                 Ok(false) => "had not finished".to_owned(),
@@ -48,12 +73,14 @@ fn of_event(plan: &Plan, event: &Event) -> Option<Line> {
             line(format!("{} {said}", node(plan, *index)), Tone::Warn)
         }
         // A check of the same gate says it too; a guard that is content or waits for data need not.
-        Event::Measured { watch: Watch::Guard, measurement, .. }
-            if measurement.no_data || measurement.phase == Phase::Pass =>
-        {
-            None
-        }
-        Event::Measured { watch, measurement, .. } => {
+        Event::Measured {
+            watch: Watch::Guard,
+            measurement,
+            ..
+        } if measurement.no_data || measurement.phase == Phase::Pass => None,
+        Event::Measured {
+            watch, measurement, ..
+        } => {
             let (word, tone) = match measurement.phase {
                 Phase::Pass => ("pass", Tone::Good),
                 Phase::Fail => ("FAIL", Tone::Bad),
@@ -66,23 +93,52 @@ fn of_event(plan: &Plan, event: &Event) -> Option<Line> {
             };
             line(format!("{place}: {word}: {}", measurement.message), tone)
         }
-        Event::WeightObserved { weight, pending, foreign, .. } => {
-            let pending = pending.as_deref().map_or_else(String::new, |why| format!(", not in effect yet: {why}"));
-            let foreign = foreign.as_deref().map_or_else(String::new, |who| format!(", set by {who}"));
-            line(format!("canary gets {weight}{pending}{foreign}"), Tone::Strong)
+        Event::WeightObserved {
+            weight,
+            pending,
+            foreign,
+            ..
+        } => {
+            let pending = pending
+                .as_deref()
+                .map_or_else(String::new, |why| format!(", not in effect yet: {why}"));
+            let foreign = foreign
+                .as_deref()
+                .map_or_else(String::new, |who| format!(", set by {who}"));
+            line(
+                format!("canary gets {weight}{pending}{foreign}"),
+                Tone::Strong,
+            )
         }
         Event::WeightFailed { error, .. } => line(format!("router: {error}"), Tone::Bad),
-        Event::CostCounted { cost: Some(cost) } => {
-            line(format!("the canary answered {} requests, {} of them badly", cost.requests, cost.bad), Tone::Plain)
-        }
+        Event::CostCounted { cost: Some(cost) } => line(
+            format!(
+                "the canary answered {} requests, {} of them badly",
+                cost.requests, cost.bad
+            ),
+            Tone::Plain,
+        ),
         Event::Operator { action, by, reason } => {
-            let reason = reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
-            line(format!("{by} asked for {}{reason}", verb(action)), Tone::Strong)
+            let reason = reason
+                .as_deref()
+                .map_or_else(String::new, |reason| format!(": {reason}"));
+            line(
+                format!("{by} asked for {}{reason}", verb(action)),
+                Tone::Strong,
+            )
         }
-        Event::Notified { channel, error: Some(error), .. } => {
-            line(format!("notification to {channel} was given up: {error}"), Tone::Warn)
-        }
-        Event::Notified { .. } | Event::CostCounted { cost: None } | Event::NodeStarted { .. } | Event::Timer => None,
+        Event::Notified {
+            channel,
+            error: Some(error),
+            ..
+        } => line(
+            format!("notification to {channel} was given up: {error}"),
+            Tone::Warn,
+        ),
+        Event::Notified { .. }
+        | Event::CostCounted { cost: None }
+        | Event::NodeStarted { .. }
+        | Event::Timer => None,
     }
 }
 
@@ -91,30 +147,58 @@ pub(crate) fn verb(action: &OperatorAction) -> String {
     match action {
         OperatorAction::Abort { signal: None } => "abort".to_owned(),
         OperatorAction::Abort { signal: Some(2) } => "abort (Ctrl-C)".to_owned(),
-        OperatorAction::Abort { signal: Some(signal) } => format!("abort (signal {signal})"),
+        OperatorAction::Abort {
+            signal: Some(signal),
+        } => format!("abort (signal {signal})"),
         OperatorAction::Promote { full: false } => "promote".to_owned(),
         OperatorAction::Promote { full: true } => "promote --full".to_owned(),
         OperatorAction::Pause => "pause".to_owned(),
         OperatorAction::Resume => "resume".to_owned(),
         OperatorAction::Retry => "retry".to_owned(),
-        OperatorAction::Answer { node, approve: true } => format!("approval of {node}"),
-        OperatorAction::Answer { node, approve: false } => format!("refusal of {node}"),
+        OperatorAction::Answer {
+            node,
+            approve: true,
+        } => format!("approval of {node}"),
+        OperatorAction::Answer {
+            node,
+            approve: false,
+        } => format!("refusal of {node}"),
     }
 }
 
 fn of_command(plan: &Plan, command: &Command) -> Option<Line> {
     match command {
-        Command::StartNode { node: index, attempt, .. } => {
-            let attempt = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
-            line(format!("{} starts{attempt}", node(plan, *index)), Tone::Busy)
+        Command::StartNode {
+            node: index,
+            attempt,
+            ..
+        } => {
+            let attempt = if *attempt > 1 {
+                format!(" (attempt {attempt})")
+            } else {
+                String::new()
+            };
+            line(
+                format!("{} starts{attempt}", node(plan, *index)),
+                Tone::Busy,
+            )
         }
-        Command::CancelNode { node: index, reason, .. } => {
-            line(format!("{} is being ended: {reason}", node(plan, *index)), Tone::Warn)
-        }
+        Command::CancelNode {
+            node: index,
+            reason,
+            ..
+        } => line(
+            format!("{} is being ended: {reason}", node(plan, *index)),
+            Tone::Warn,
+        ),
         Command::SetWeight { weight, .. } => line(format!("set weight {weight}"), Tone::Busy),
         Command::Notify(notification) => line(notification.headline.clone(), Tone::Plain),
         Command::Finish { outcome } => {
-            let tone = if outcome.exit_code() == 0 { Tone::Good } else { Tone::Bad };
+            let tone = if outcome.exit_code() == 0 {
+                Tone::Good
+            } else {
+                Tone::Bad
+            };
             line(finish(*outcome), tone)
         }
         Command::VerifyNode { .. }

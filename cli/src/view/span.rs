@@ -71,7 +71,11 @@ impl Line {
             .iter()
             .map(|(text, tone)| {
                 let style = tone.style();
-                if *tone == Tone::Plain { text.clone() } else { format!("{style}{text}{style:#}") }
+                if *tone == Tone::Plain {
+                    text.clone()
+                } else {
+                    format!("{style}{text}{style:#}")
+                }
             })
             .collect()
     }
@@ -79,7 +83,11 @@ impl Line {
 
 /// Lines as one text.
 pub(crate) fn render(lines: &[Line], color: bool) -> String {
-    lines.iter().map(|line| line.render(color)).collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .map(|line| line.render(color))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Cut to `width` columns, with an ellipsis where something was left out.
@@ -123,7 +131,9 @@ mod tests {
 
     #[test]
     fn without_colour_there_is_no_escape_and_no_trailing_space() {
-        let line = Line::default().column("ab", Tone::Bad, 5).add("c  ", Tone::Good);
+        let line = Line::default()
+            .column("ab", Tone::Bad, 5)
+            .add("c  ", Tone::Good);
         assert_eq!(line.render(false), "ab   c");
         assert!(line.render(true).contains('\u{1b}'));
     }

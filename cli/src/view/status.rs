@@ -25,7 +25,9 @@ pub(crate) fn lines(run: &str, report: &Report, space: Space) -> Vec<Line> {
     let mut tail = gates(report, space);
     tail.extend(waits(run, report, space));
     tail.extend(next(run, report));
-    let room = space.height.map(|height| height.saturating_sub(head.len() + tail.len() + 1));
+    let room = space
+        .height
+        .map(|height| height.saturating_sub(head.len() + tail.len() + 1));
     head.push(Line::default());
     head.extend(nodes(report, space, room));
     head.extend(tail);
@@ -33,26 +35,52 @@ pub(crate) fn lines(run: &str, report: &Report, space: Space) -> Vec<Line> {
 }
 
 fn headline(run: &str, report: &Report, space: Space) -> Vec<Line> {
-    let mut first = Line::default().column(run, Tone::Strong, 12).add(phase_word(report), phase_tone(report));
+    let mut first = Line::default()
+        .column(run, Tone::Strong, 12)
+        .add(phase_word(report), phase_tone(report));
     if let Some(traffic) = &report.traffic {
         let observed = traffic.observed.unwrap_or(traffic.desired);
-        first = first.add("  canary gets ", Tone::Plain).add(observed.to_string(), Tone::Strong);
+        first = first
+            .add("  canary gets ", Tone::Plain)
+            .add(observed.to_string(), Tone::Strong);
         if observed != traffic.desired {
             first = first.add(format!(" (going to {})", traffic.desired), Tone::Warn);
         }
     }
     if let Some(started) = report.started_at {
         let end = report.ended_at.unwrap_or(report.at);
-        first = first.add(format!("  after {}", time::duration(time::between(started, end))), Tone::Dim);
+        first = first.add(
+            format!("  after {}", time::duration(time::between(started, end))),
+            Tone::Dim,
+        );
     }
     let mut lines = vec![first];
-    let tone = if report.outcome.is_some() || report.phase == RunPhase::Blocked { phase_tone(report) } else { Tone::Plain };
-    lines.extend(wrap(&report.headline, space.width.saturating_sub(2)).into_iter().map(|text| Line::default().add(format!("  {text}"), tone)));
-    if let Some(problem) = report.traffic.as_ref().and_then(|traffic| traffic.problem.as_ref()) {
-        lines.extend(wrap(problem, space.width.saturating_sub(2)).into_iter().map(|text| Line::default().add(format!("  {text}"), Tone::Warn)));
+    let tone = if report.outcome.is_some() || report.phase == RunPhase::Blocked {
+        phase_tone(report)
+    } else {
+        Tone::Plain
+    };
+    lines.extend(
+        wrap(&report.headline, space.width.saturating_sub(2))
+            .into_iter()
+            .map(|text| Line::default().add(format!("  {text}"), tone)),
+    );
+    if let Some(problem) = report
+        .traffic
+        .as_ref()
+        .and_then(|traffic| traffic.problem.as_ref())
+    {
+        lines.extend(
+            wrap(problem, space.width.saturating_sub(2))
+                .into_iter()
+                .map(|text| Line::default().add(format!("  {text}"), Tone::Warn)),
+        );
     }
     if let Some(cost) = report.cost {
-        let text = format!("  cost: {} bad answers in {} requests that the canary served", cost.bad, cost.requests);
+        let text = format!(
+            "  cost: {} bad answers in {} requests that the canary served",
+            cost.bad, cost.requests
+        );
         lines.push(Line::default().add(text, if cost.bad > 0 { Tone::Warn } else { Tone::Dim }));
     }
     lines
@@ -81,13 +109,26 @@ pub(crate) fn phase_tone(report: &Report) -> Tone {
         (RunPhase::Ended, Some(outcome)) if outcome.exit_code() == 0 => Tone::Good,
         (RunPhase::Ended, Some(_)) | (RunPhase::RollingBack, _) => Tone::Bad,
         (RunPhase::Paused | RunPhase::Waiting | RunPhase::Blocked, _) => Tone::Warn,
-        (RunPhase::New | RunPhase::Progressing | RunPhase::Baking | RunPhase::Ended, _) => Tone::Busy,
+        (RunPhase::New | RunPhase::Progressing | RunPhase::Baking | RunPhase::Ended, _) => {
+            Tone::Busy
+        }
     }
 }
 
 fn nodes(report: &Report, space: Space, room: Option<usize>) -> Vec<Line> {
-    let name_width = report.nodes.iter().map(|node| node.id.chars().count()).max().unwrap_or(4).min(32) + 2;
-    let all: Vec<Line> = report.nodes.iter().map(|node| node_line(node, report, space, name_width)).collect();
+    let name_width = report
+        .nodes
+        .iter()
+        .map(|node| node.id.chars().count())
+        .max()
+        .unwrap_or(4)
+        .min(32)
+        + 2;
+    let all: Vec<Line> = report
+        .nodes
+        .iter()
+        .map(|node| node_line(node, report, space, name_width))
+        .collect();
     match room {
         Some(room) if all.len() > room.max(1) => around_the_action(report, all, room.max(1)),
         Some(_) | None => all,
@@ -96,15 +137,26 @@ fn nodes(report: &Report, space: Space, room: Option<usize>) -> Vec<Line> {
 
 /// The `room` lines around the first node that is not through.
 fn around_the_action(report: &Report, lines: Vec<Line>, room: usize) -> Vec<Line> {
-    let through = |node: &NodeReport| matches!(node.status, NodePhase::Completed | NodePhase::Skipped);
-    let action = report.nodes.iter().position(|node| !through(node)).unwrap_or(lines.len());
-    let start = action.saturating_sub(room / 2).min(lines.len().saturating_sub(room));
+    let through =
+        |node: &NodeReport| matches!(node.status, NodePhase::Completed | NodePhase::Skipped);
+    let action = report
+        .nodes
+        .iter()
+        .position(|node| !through(node))
+        .unwrap_or(lines.len());
+    let start = action
+        .saturating_sub(room / 2)
+        .min(lines.len().saturating_sub(room));
     lines.into_iter().skip(start).take(room).collect()
 }
 
 fn node_line(node: &NodeReport, report: &Report, space: Space, name_width: usize) -> Line {
     let (glyph, tone) = node_glyph(node.status);
-    let name_tone = if node.status == NodePhase::Pending || node.status == NodePhase::Skipped { Tone::Dim } else { Tone::Plain };
+    let name_tone = if node.status == NodePhase::Pending || node.status == NodePhase::Skipped {
+        Tone::Dim
+    } else {
+        Tone::Plain
+    };
     let mut line = Line::default()
         .add(format!("  {glyph} "), tone)
         .column(cut(&node.id, name_width), name_tone, name_width)
@@ -146,8 +198,22 @@ fn gates(report: &Report, space: Space) -> Vec<Line> {
     if report.gates.is_empty() {
         return Vec::new();
     }
-    let name_width = report.gates.iter().map(|gate| gate.name.chars().count()).max().unwrap_or(4).clamp(4, 28) + 2;
-    let limit_width = report.gates.iter().map(|gate| gate.limit.chars().count()).max().unwrap_or(5).clamp(5, 28) + 2;
+    let name_width = report
+        .gates
+        .iter()
+        .map(|gate| gate.name.chars().count())
+        .max()
+        .unwrap_or(4)
+        .clamp(4, 28)
+        + 2;
+    let limit_width = report
+        .gates
+        .iter()
+        .map(|gate| gate.limit.chars().count())
+        .max()
+        .unwrap_or(5)
+        .clamp(5, 28)
+        + 2;
     let header = Line::default()
         .column("  GATE", Tone::Dim, name_width + 4)
         .column("VALUE", Tone::Dim, 11)
@@ -160,13 +226,22 @@ fn gates(report: &Report, space: Space) -> Vec<Line> {
         lines.push(gate_line(gate, report, space, name_width, limit_width));
         if space.wide || gate.last.is_some_and(|phase| phase != Phase::Pass) {
             let message = gate.message.clone().unwrap_or_default();
-            lines.push(Line::default().add(format!("      {}", cut(&message, space.width.saturating_sub(6))), verdict_tone(gate)));
+            lines.push(Line::default().add(
+                format!("      {}", cut(&message, space.width.saturating_sub(6))),
+                verdict_tone(gate),
+            ));
         }
     }
     lines
 }
 
-fn gate_line(gate: &GateReport, report: &Report, space: Space, name_width: usize, limit_width: usize) -> Line {
+fn gate_line(
+    gate: &GateReport,
+    report: &Report,
+    space: Space,
+    name_width: usize,
+    limit_width: usize,
+) -> Line {
     let tone = verdict_tone(gate);
     let glyph = match gate.verdict {
         Verdict::Pass => "✔",
@@ -179,8 +254,14 @@ fn gate_line(gate: &GateReport, report: &Report, space: Space, name_width: usize
             None => "·",
         },
     };
-    let value = gate.value.map_or_else(|| "-".to_owned(), |value| Quantity::new(value, gate.unit).human(3));
-    let passed = gate.count.map_or_else(|| gate.passed.to_string(), |count| format!("{}/{count}", gate.passed));
+    let value = gate.value.map_or_else(
+        || "-".to_owned(),
+        |value| Quantity::new(value, gate.unit).human(3),
+    );
+    let passed = gate.count.map_or_else(
+        || gate.passed.to_string(),
+        |count| format!("{}/{count}", gate.passed),
+    );
     let failed = match gate.failure_limit {
         Some(limit) if limit > 0 => format!("{}/{limit}", gate.failed),
         Some(_) | None => gate.failed.to_string(),
@@ -191,18 +272,36 @@ fn gate_line(gate: &GateReport, report: &Report, space: Space, name_width: usize
         .column(value, tone, 11)
         .column(cut(&gate.limit, limit_width), Tone::Plain, limit_width)
         .column(passed, Tone::Plain, 8)
-        .column(failed, if gate.failed > 0 { Tone::Bad } else { Tone::Plain }, 8);
+        .column(
+            failed,
+            if gate.failed > 0 {
+                Tone::Bad
+            } else {
+                Tone::Plain
+            },
+            8,
+        );
     let used = line.text().chars().count();
-    let left = gate.until.map(|until| time::between(report.at, until)).filter(|left| !left.is_zero());
-    let rest = left.map_or_else(String::new, |left| format!(" {} left", time::duration(left)));
-    let room = space.width.saturating_sub(used + rest.chars().count()).min(if space.wide { 60 } else { 24 });
-    line.add(sparkline(&gate.history, room), tone).add(rest, Tone::Dim)
+    let left = gate
+        .until
+        .map(|until| time::between(report.at, until))
+        .filter(|left| !left.is_zero());
+    let rest = left.map_or_else(String::new, |left| {
+        format!(" {} left", time::duration(left))
+    });
+    let room = space
+        .width
+        .saturating_sub(used + rest.chars().count())
+        .min(if space.wide { 60 } else { 24 });
+    line.add(sparkline(&gate.history, room), tone)
+        .add(rest, Tone::Dim)
 }
 
 fn verdict_tone(gate: &GateReport) -> Tone {
     match (gate.verdict, gate.last) {
         (Verdict::Fail, _) | (Verdict::Running, Some(Phase::Fail)) => Tone::Bad,
-        (Verdict::Inconclusive | Verdict::Error, _) | (Verdict::Running, Some(Phase::Inconclusive | Phase::Error)) => Tone::Warn,
+        (Verdict::Inconclusive | Verdict::Error, _)
+        | (Verdict::Running, Some(Phase::Inconclusive | Phase::Error)) => Tone::Warn,
         (Verdict::Pass, _) => Tone::Good,
         (Verdict::Running, Some(Phase::Pass)) => Tone::Busy,
         (Verdict::Running, None) => Tone::Dim,
@@ -213,14 +312,21 @@ fn waits(run: &str, report: &Report, space: Space) -> Vec<Line> {
     let mut lines = Vec::new();
     for wait in &report.waits {
         let until = wait.until.map(|until| time::between(report.at, until));
-        let left = until.map_or_else(String::new, |left| format!(" ({} left)", time::duration(left)));
+        let left = until.map_or_else(String::new, |left| {
+            format!(" ({} left)", time::duration(left))
+        });
         let text = format!("waits for {}: {}{left}", wait.what, wait.why);
-        for (index, text) in wrap(&text, space.width.saturating_sub(4)).into_iter().enumerate() {
+        for (index, text) in wrap(&text, space.width.saturating_sub(4))
+            .into_iter()
+            .enumerate()
+        {
             let mark = if index == 0 { "  > " } else { "    " };
             lines.push(Line::default().add(mark, Tone::Busy).add(text, Tone::Plain));
         }
         if let Some(unblock) = &wait.unblock {
-            lines.push(Line::default().add(format!("    {}", unblock.replace("RUN", run)), Tone::Strong));
+            lines.push(
+                Line::default().add(format!("    {}", unblock.replace("RUN", run)), Tone::Strong),
+            );
         }
     }
     if !lines.is_empty() {
@@ -230,12 +336,20 @@ fn waits(run: &str, report: &Report, space: Space) -> Vec<Line> {
 }
 
 fn next(run: &str, report: &Report) -> Vec<Line> {
-    let shown: Vec<_> = report.waits.iter().filter_map(|wait| wait.unblock.as_deref()).collect();
+    let shown: Vec<_> = report
+        .waits
+        .iter()
+        .filter_map(|wait| wait.unblock.as_deref())
+        .collect();
     let mut lines: Vec<Line> = report
         .next
         .iter()
         .filter(|command| !shown.contains(&command.as_str()))
-        .map(|command| Line::default().add("  next: ", Tone::Dim).add(command.replace("RUN", run), Tone::Strong))
+        .map(|command| {
+            Line::default()
+                .add("  next: ", Tone::Dim)
+                .add(command.replace("RUN", run), Tone::Strong)
+        })
         .collect();
     if !lines.is_empty() {
         lines.insert(0, Line::default());

@@ -17,7 +17,11 @@ pub(crate) fn duration(duration: Duration) -> String {
 }
 
 fn two(big: u64, big_unit: &str, small: u64, small_unit: &str) -> String {
-    if small == 0 { format!("{big} {big_unit}") } else { format!("{big} {big_unit} {small} {small_unit}") }
+    if small == 0 {
+        format!("{big} {big_unit}")
+    } else {
+        format!("{big} {big_unit} {small} {small_unit}")
+    }
 }
 
 /// The time from `from` to `to`; nothing when it is the other way round.
@@ -36,7 +40,14 @@ mod tests {
 
     #[test]
     fn as_people_say_them() {
-        let rows = [(400, "0.4 s"), (12_000, "12 s"), (200_000, "3 min 20 s"), (120_000, "2 min"), (7_500_000, "2 h 5 min"), (273_600_000, "3 d 4 h")];
+        let rows = [
+            (400, "0.4 s"),
+            (12_000, "12 s"),
+            (200_000, "3 min 20 s"),
+            (120_000, "2 min"),
+            (7_500_000, "2 h 5 min"),
+            (273_600_000, "3 d 4 h"),
+        ];
         for (millis, text) in rows {
             assert_eq!(duration(Duration::from_millis(millis)), text);
         }

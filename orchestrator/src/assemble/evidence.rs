@@ -47,7 +47,9 @@ impl Judge {
             return None;
         }
         let evidence = self.sources.evidence(window).await.ok()?;
-        (!evidence.partial).then(|| count(evidence.canary.requests)).flatten()
+        (!evidence.partial)
+            .then(|| count(evidence.canary.requests))
+            .flatten()
     }
 
     async fn count_cost(&self, since: Timestamp, now: Timestamp) -> Option<Cost> {
@@ -57,12 +59,21 @@ impl Judge {
         self.sources.refresh().await;
         let window = Window::new(since, self.sources.newest(now).max(since)).ok()?;
         let evidence = self.sources.evidence(window).await.ok()?;
-        Some(Cost { requests: count(evidence.canary.requests)?, bad: count(evidence.canary.errors)? })
+        Some(Cost {
+            requests: count(evidence.canary.requests)?,
+            bad: count(evidence.canary.errors)?,
+        })
     }
 }
 
 impl Evidence for Judge {
-    fn measure(&self, _index: GateIndex, gate: &Gate, since: Timestamp, now: Timestamp) -> BoxFuture<'static, Measurement> {
+    fn measure(
+        &self,
+        _index: GateIndex,
+        gate: &Gate,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> BoxFuture<'static, Measurement> {
         let (judge, gate) = (self.clone(), gate.clone());
         async move { Judge::measure(&judge, &gate, since, now).await }.boxed()
     }
@@ -109,7 +120,10 @@ mod tests {
         let five_minutes = Duration::from_mins(5);
         assert_eq!(window(five_minutes, at(0), at(1000)).start(), at(700));
         assert_eq!(window(five_minutes, at(900), at(1000)).start(), at(900));
-        assert_eq!(window(five_minutes, at(2000), at(1000)).length(), Duration::ZERO);
+        assert_eq!(
+            window(five_minutes, at(2000), at(1000)).length(),
+            Duration::ZERO
+        );
     }
 
     #[test]

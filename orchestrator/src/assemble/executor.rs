@@ -25,7 +25,10 @@ pub struct NodeExecutor {
 
 impl NodeExecutor {
     /// `shared` makes what all attempts of the run share, for the report of the moment.
-    pub fn new(run: RunDirectory, shared: Arc<dyn Fn(Arc<Report>) -> Shared + Send + Sync>) -> Self {
+    pub fn new(
+        run: RunDirectory,
+        shared: Arc<dyn Fn(Arc<Report>) -> Shared + Send + Sync>,
+    ) -> Self {
         Self { run, shared }
     }
 
@@ -45,7 +48,13 @@ impl NodeExecutor {
         }
     }
 
-    async fn carry_out(self, task: TaskSpec, attempt: Attempt, begun: Begun, cancel: CancellationToken) -> NodeResult {
+    async fn carry_out(
+        self,
+        task: TaskSpec,
+        attempt: Attempt,
+        begun: Begun,
+        cancel: CancellationToken,
+    ) -> NodeResult {
         let node = attempt.plan.node(attempt.node).clone();
         let context = self.context(&attempt);
         node::execute(&task, &node, context, move |mark| begun(mark), cancel).await
@@ -65,7 +74,12 @@ impl Lookup for Known {
             let node = self.plan.find(node)?;
             self.state.outputs(node).get(name).cloned()
         };
-        RunValues { values: &self.plan.values, outputs, iteration: self.iteration }.get(reference)
+        RunValues {
+            values: &self.plan.values,
+            outputs,
+            iteration: self.iteration,
+        }
+        .get(reference)
     }
 }
 
@@ -89,36 +103,74 @@ fn workload_task(plan: &Plan, node: NodeIndex) -> Option<Result<TaskSpec, String
     let script = match Script::parse(&command.value, false) {
         Ok(script) => script,
         Err(errors) => {
-            let why = errors.first().map_or_else(String::new, |error| error.message.clone());
+            let why = errors
+                .first()
+                .map_or_else(String::new, |error| error.message.clone());
             return Some(Err(format!("the workload's command cannot be run: {why}")));
         }
     };
-    let replicas = replicas.map(|replicas| ("CANARY_REPLICAS".to_owned(), Template::literal(&replicas.to_string())));
-    let process = ProcessSpec { environment: replicas.into_iter().collect(), ..ProcessSpec::default() };
-    Some(Ok(TaskSpec { work: Work::Shell(ShellWork { script, bash: false, process }), verify: None, secrets: Vec::new() }))
+    let replicas = replicas.map(|replicas| {
+        (
+            "CANARY_REPLICAS".to_owned(),
+            Template::literal(&replicas.to_string()),
+        )
+    });
+    let process = ProcessSpec {
+        environment: replicas.into_iter().collect(),
+        ..ProcessSpec::default()
+    };
+    Some(Ok(TaskSpec {
+        work: Work::Shell(ShellWork {
+            script,
+            bash: false,
+            process,
+        }),
+        verify: None,
+        secrets: Vec::new(),
+    }))
 }
 
 fn failed(error: impl Into<String>) -> NodeResult {
-    NodeResult { status: NodeStatus::Failed, outputs: std::collections::BTreeMap::new(), error: Some(error.into()) }
+    NodeResult {
+        status: NodeStatus::Failed,
+        outputs: std::collections::BTreeMap::new(),
+        error: Some(error.into()),
+    }
 }
 
 fn completed() -> NodeResult {
-    NodeResult { status: NodeStatus::Completed, outputs: std::collections::BTreeMap::new(), error: None }
+    NodeResult {
+        status: NodeStatus::Completed,
+        outputs: std::collections::BTreeMap::new(),
+        error: None,
+    }
 }
 
 impl Executor for NodeExecutor {
-    fn execute(&self, attempt: Attempt, begun: Begun, cancel: CancellationToken) -> BoxFuture<'static, NodeResult> {
+    fn execute(
+        &self,
+        attempt: Attempt,
+        begun: Begun,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, NodeResult> {
         let this = self.clone();
         async move {
             match task(&attempt.plan, attempt.node) {
                 Some(task) => this.carry_out(task, attempt, begun, cancel).await,
-                None => failed("nothing carries this node out; this is a defect of canary, please report it"),
+                None => failed(
+                    "nothing carries this node out; this is a defect of canary, please report it",
+                ),
             }
         }
         .boxed()
     }
 
-    fn workload(&self, attempt: Attempt, begun: Begun, cancel: CancellationToken) -> BoxFuture<'static, NodeResult> {
+    fn workload(
+        &self,
+        attempt: Attempt,
+        begun: Begun,
+        cancel: CancellationToken,
+    ) -> BoxFuture<'static, NodeResult> {
         let this = self.clone();
         async move {
             match workload_task(&attempt.plan, attempt.node) {
@@ -142,7 +194,15 @@ impl Executor for NodeExecutor {
         async move {
             let node: Node = attempt.plan.node(attempt.node).clone();
             match task(&attempt.plan, attempt.node) {
-                Some(task) => node::verify(&task, &node, this.context(&attempt), CancellationToken::new()).await,
+                Some(task) => {
+                    node::verify(
+                        &task,
+                        &node,
+                        this.context(&attempt),
+                        CancellationToken::new(),
+                    )
+                    .await
+                }
                 None => Err("it has no command that could say so".to_owned()),
             }
         }

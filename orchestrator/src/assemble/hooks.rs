@@ -53,13 +53,27 @@ pub struct Parts {
 impl Parts {
     /// Makes them. Nothing is sent.
     pub fn new(plan: &Plan, surroundings: &Surroundings) -> Result<Self, AssembleError> {
-        let sources = Sources::new(&plan.settings, &plan.service, &surroundings.directory, &surroundings.secrets)?;
+        let sources = Sources::new(
+            &plan.settings,
+            &plan.service,
+            &surroundings.directory,
+            &surroundings.secrets,
+        )?;
         let http = node::client().map_err(AssembleError::Missing)?;
-        Ok(Self { sources, http, surroundings: surroundings.clone() })
+        Ok(Self {
+            sources,
+            http,
+            surroundings: surroundings.clone(),
+        })
     }
 
     /// The hooks of a driver. Sources are watched until `stop`. Must be called inside a runtime.
-    pub fn hooks(&self, place: &Place<'_>, journal: Box<dyn JournalSink>, stop: CancellationToken) -> Hooks {
+    pub fn hooks(
+        &self,
+        place: &Place<'_>,
+        journal: Box<dyn JournalSink>,
+        stop: CancellationToken,
+    ) -> Hooks {
         let (plan, run) = (place.plan, place.run);
         let around = &self.surroundings;
         let clock = Arc::new(MonotonicClock::start(place.not_before));
@@ -70,7 +84,12 @@ impl Parts {
         let identity = format!("run {}", run.id());
         let router = match &around.router {
             Some(make) => Some(make(&identity)),
-            None => router(&plan.settings, &plan.service, &identity, &around.runtime_directory),
+            None => router(
+                &plan.settings,
+                &plan.service,
+                &identity,
+                &around.runtime_directory,
+            ),
         };
         let sources = self.sources.clone();
         tokio::spawn(async move {
@@ -87,7 +106,8 @@ impl Parts {
             clock: Arc::clone(&now),
         };
         let receivers = channels(&plan.settings, &tools);
-        let notifier = OutboxNotifier::new(run.id(), run.outbox(), receivers, around.secrets.clone());
+        let notifier =
+            OutboxNotifier::new(run.id(), run.outbox(), receivers, around.secrets.clone());
         let shared = {
             let (id, parts, now) = (run.id().to_owned(), self.clone(), Arc::clone(&now));
             Arc::new(move |report: Arc<crate::machine::Report>| Shared {

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use canary_analyzer::metric::{LatencyConfig, LatencyUnit, MetricsConfig, RequestsConfig, ServiceMetrics};
+use canary_analyzer::metric::{
+    LatencyConfig, LatencyUnit, MetricsConfig, RequestsConfig, ServiceMetrics,
+};
 
 use super::error::AssembleError;
 use crate::osop::model::Text;
 use crate::osop::settings::{self, Settings};
 
 /// The service's metrics; `None` where the settings do not say.
-pub fn service_metrics(settings: &Settings, service: &str) -> Result<Option<ServiceMetrics>, AssembleError> {
+pub fn service_metrics(
+    settings: &Settings,
+    service: &str,
+) -> Result<Option<ServiceMetrics>, AssembleError> {
     let metrics = &settings.metrics;
     if metrics.preset.is_none() && metrics.requests.is_none() {
         return Ok(None);
@@ -25,7 +30,11 @@ pub fn service_metrics(settings: &Settings, service: &str) -> Result<Option<Serv
     });
     let config = MetricsConfig {
         preset: text(&metrics.preset),
-        parameters: metrics.parameters.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect(),
+        parameters: metrics
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.value.clone(), value.value.clone()))
+            .collect(),
         requests: metrics.requests.as_ref().map(|requests| RequestsConfig {
             metric: requests.metric.value.clone(),
             selector: text(&requests.selector),
@@ -40,5 +49,8 @@ pub fn service_metrics(settings: &Settings, service: &str) -> Result<Option<Serv
     if let Some(namespace) = &settings.namespace {
         known.insert("namespace".to_owned(), namespace.value.clone());
     }
-    config.resolve(&known).map(Some).map_err(|error| AssembleError::Metrics(error.to_string()))
+    config
+        .resolve(&known)
+        .map(Some)
+        .map_err(|error| AssembleError::Metrics(error.to_string()))
 }

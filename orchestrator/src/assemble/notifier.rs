@@ -27,7 +27,12 @@ pub struct OutboxNotifier {
 
 impl OutboxNotifier {
     /// `path` is the run's outbox file.
-    pub fn new(run: impl Into<String>, path: PathBuf, receivers: Vec<Arc<dyn Receiver>>, secrets: Secrets) -> Self {
+    pub fn new(
+        run: impl Into<String>,
+        path: PathBuf,
+        receivers: Vec<Arc<dyn Receiver>>,
+        secrets: Secrets,
+    ) -> Self {
         Self {
             run: run.into(),
             path,
@@ -41,7 +46,12 @@ impl OutboxNotifier {
 
 impl Notifier for OutboxNotifier {
     fn start(&self, told: Told) {
-        let receivers = std::mem::take(&mut *self.receivers.lock().unwrap_or_else(PoisonError::into_inner));
+        let receivers = std::mem::take(
+            &mut *self
+                .receivers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         let _first = self.told.set(Arc::clone(&told));
         if receivers.is_empty() {
             return;
@@ -49,7 +59,12 @@ impl Notifier for OutboxNotifier {
         let pass_on: crate::notify::Told = {
             let told = Arc::clone(&told);
             Arc::new(move |event| {
-                if let Event::Notified { notification, channel, error } = event {
+                if let Event::Notified {
+                    notification,
+                    channel,
+                    error,
+                } = event
+                {
                     told(notification, channel, error);
                 }
             })
@@ -66,7 +81,9 @@ impl Notifier for OutboxNotifier {
     }
 
     fn post(&self, notification: &Notification, report: &Report) {
-        let Some(outbox) = self.outbox.get() else { return };
+        let Some(outbox) = self.outbox.get() else {
+            return;
+        };
         if let Err(error) = outbox.post(Message::new(&self.run, notification, report))
             && let Some(told) = self.told.get()
         {

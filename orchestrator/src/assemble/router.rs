@@ -31,7 +31,14 @@ pub fn router(
     if !local {
         return None;
     }
-    let name = traffic.proxy.as_ref().map_or("local", |name| name.value.as_str());
-    let socket = if name.contains('/') { PathBuf::from(name) } else { proxy_socket(runtime_directory, name) };
+    let name = traffic
+        .proxy
+        .as_ref()
+        .map_or("local", |name| name.value.as_str());
+    let socket = if name.contains('/') {
+        PathBuf::from(name)
+    } else {
+        proxy_socket(runtime_directory, name)
+    };
     Some(Arc::new(LocalSplitter::new(service, socket, identity)))
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use canary_analyzer::evidence::{Answer, ServiceEvidence, SourceError, Window};
 use canary_analyzer::metric::ServiceMetrics;
 use canary_analyzer::source::{
-    Auth as SourceAuth, PrometheusOptions, PrometheusSource, ScrapeOptions, Scraper, Targets, Tls as SourceTls,
+    Auth as SourceAuth, PrometheusOptions, PrometheusSource, ScrapeOptions, Scraper, Targets,
+    Tls as SourceTls,
 };
 use jiff::Timestamp;
 
@@ -27,7 +28,12 @@ pub struct Sources {
 
 impl Sources {
     /// Puts them together. Nothing is sent yet.
-    pub fn new(settings: &Settings, service: &str, directory: &Path, secrets: &Secrets) -> Result<Self, AssembleError> {
+    pub fn new(
+        settings: &Settings,
+        service: &str,
+        directory: &Path,
+        secrets: &Secrets,
+    ) -> Result<Self, AssembleError> {
         let metrics = service_metrics(settings, service)?;
         let prometheus = match &settings.sources.prometheus {
             None => None,
@@ -38,14 +44,20 @@ impl Sources {
         };
         let scraper = match (&settings.sources.scrape, &metrics) {
             (None, _) => None,
-            (Some(scrape), Some(metrics)) => Some((Arc::new(scraper(scrape, metrics)?), scrape.interval.value)),
+            (Some(scrape), Some(metrics)) => {
+                Some((Arc::new(scraper(scrape, metrics)?), scrape.interval.value))
+            }
             (Some(_), None) => {
                 let text = "x-canary.sources.scrape needs x-canary.metrics: which counter counts requests, and which of \
                             them are errors (for example `metrics: {preset: app}`)";
                 return Err(AssembleError::Missing(text.to_owned()));
             }
         };
-        Ok(Self { prometheus, scraper, metrics })
+        Ok(Self {
+            prometheus,
+            scraper,
+            metrics,
+        })
     }
 
     /// The Prometheus, where there is one.
@@ -72,16 +84,29 @@ impl Sources {
 
     /// Scrapes each metrics page once: its address and what is wrong with it; nothing where nothing is scraped.
     pub async fn probe(&self) -> Vec<(String, Option<SourceError>)> {
-        let Some((scraper, _)) = &self.scraper else { return Vec::new() };
+        let Some((scraper, _)) = &self.scraper else {
+            return Vec::new();
+        };
         let report = scraper.scrape().await;
         let good = format!("{} pages answer", report.answered);
         let good = (report.answered > 0).then_some((good, None));
-        good.into_iter().chain(report.failures.into_iter().map(|(target, error)| (target, Some(error)))).collect()
+        good.into_iter()
+            .chain(
+                report
+                    .failures
+                    .into_iter()
+                    .map(|(target, error)| (target, Some(error))),
+            )
+            .collect()
     }
 
     /// The end of a window that holds everything that is known: what was scraped after `now` too.
     pub fn newest(&self, now: Timestamp) -> Timestamp {
-        let slack = if self.scraper.is_some() { Duration::from_mins(1) } else { Duration::ZERO };
+        let slack = if self.scraper.is_some() {
+            Duration::from_mins(1)
+        } else {
+            Duration::ZERO
+        };
         now.checked_add(slack).unwrap_or(now)
     }
 
@@ -92,8 +117,14 @@ impl Sources {
         }
         match (&self.prometheus, &self.metrics) {
             (Some(prometheus), Some(metrics)) => prometheus.service_evidence(metrics, window).await,
-            (None, _) => Err(missing("sources", "no source: set x-canary.sources.prometheus.url or x-canary.sources.scrape")),
-            (Some(_), None) => Err(missing("metrics", "the service's metrics are not known: set x-canary.metrics, for example {preset: app}")),
+            (None, _) => Err(missing(
+                "sources",
+                "no source: set x-canary.sources.prometheus.url or x-canary.sources.scrape",
+            )),
+            (Some(_), None) => Err(missing(
+                "metrics",
+                "the service's metrics are not known: set x-canary.metrics, for example {preset: app}",
+            )),
         }
     }
 
@@ -106,13 +137,19 @@ impl Sources {
     pub async fn answer(&self, query: &str, at: Timestamp) -> Result<Answer, SourceError> {
         match &self.prometheus {
             Some(prometheus) => prometheus.instant(query, at).await,
-            None => Err(missing("sources.prometheus", "a query needs a Prometheus: set x-canary.sources.prometheus.url")),
+            None => Err(missing(
+                "sources.prometheus",
+                "a query needs a Prometheus: set x-canary.sources.prometheus.url",
+            )),
         }
     }
 }
 
 fn missing(setting: &str, message: &str) -> SourceError {
-    SourceError::Setting { setting: format!("x-canary.{setting}"), message: message.to_owned() }
+    SourceError::Setting {
+        setting: format!("x-canary.{setting}"),
+        message: message.to_owned(),
+    }
 }
 
 fn scraper(settings: &ScrapeSettings, metrics: &ServiceMetrics) -> Result<Scraper, AssembleError> {
@@ -121,9 +158,15 @@ fn scraper(settings: &ScrapeSettings, metrics: &ServiceMetrics) -> Result<Scrape
         // Pages that report on both arms, as the splitter's do.
         Targets::Labelled(urls(&settings.canary))
     } else {
-        Targets::PerArm { stable: urls(&settings.stable), canary: urls(&settings.canary) }
+        Targets::PerArm {
+            stable: urls(&settings.stable),
+            canary: urls(&settings.canary),
+        }
     };
-    let options = ScrapeOptions { timeout: settings.timeout.value, ..ScrapeOptions::default() };
+    let options = ScrapeOptions {
+        timeout: settings.timeout.value,
+        ..ScrapeOptions::default()
+    };
     Ok(Scraper::new(metrics.clone(), &targets, &options)?)
 }
 
@@ -136,21 +179,27 @@ pub fn prometheus_options(
     let read = |key: &'static str, path: &Option<Text>| -> Result<Option<Vec<u8>>, AssembleError> {
         let Some(path) = path else { return Ok(None) };
         let path = directory.join(&path.value);
-        std::fs::read(&path).map(Some).map_err(|why| AssembleError::File {
-            key,
-            path: path.display().to_string(),
-            why: why.to_string(),
-        })
+        std::fs::read(&path)
+            .map(Some)
+            .map_err(|why| AssembleError::File {
+                key,
+                path: path.display().to_string(),
+                why: why.to_string(),
+            })
     };
     let auth = match &settings.auth {
         Auth::None => SourceAuth::None,
         Auth::Bearer(token) => SourceAuth::Bearer(secrets.resolve_ref(token)?),
-        Auth::Basic { username, password } => {
-            SourceAuth::Basic { user: username.value.clone(), password: secrets.resolve_ref(password)? }
-        }
+        Auth::Basic { username, password } => SourceAuth::Basic {
+            user: username.value.clone(),
+            password: secrets.resolve_ref(password)?,
+        },
     };
-    let mut headers: Vec<_> =
-        settings.headers.iter().map(|(name, value)| (name.value.clone(), value.value.clone().into())).collect();
+    let mut headers: Vec<_> = settings
+        .headers
+        .iter()
+        .map(|(name, value)| (name.value.clone(), value.value.clone().into()))
+        .collect();
     for (name, variable) in &settings.headers_env {
         headers.push((name.value.clone(), secrets.resolve(&variable.value)?));
     }
