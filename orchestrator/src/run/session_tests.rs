@@ -240,7 +240,8 @@ async fn another_process_sees_and_operates_a_live_run() {
         let took = begin.elapsed();
         assert!(effect.contains("0 %"), "{effect}");
         assert_eq!(world.get(|inner| inner.weight.percent()), 0);
-        assert!(took < Duration::from_millis(50), "{took:?}");
+        // Measured in milliseconds; the bound is for machines that are busy with other tests.
+        assert!(took < Duration::from_secs(1), "{took:?}");
         let mut last = at_10;
         while let Some(present) = subscription.next().await.unwrap() {
             last = present;

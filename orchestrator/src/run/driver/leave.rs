@@ -1,5 +1,7 @@
 //! What is done when the journal fails, and at the end.
 
+use futures::FutureExt;
+
 use super::journaling::{Failing, Progress};
 use super::{DriveError, Driver, End, LEAVE, Left};
 use crate::machine::{Event, OperatorAction, RunPhase};
@@ -77,7 +79,7 @@ impl Driver {
     }
 
     /// The end, when everything that is done at the end is done; or leaving, when nobody wants to wait.
-    pub(super) async fn end_if_over(&mut self) -> Option<End> {
+    pub(super) fn end_if_over(&mut self) -> Option<End> {
         if self.ended.is_some()
             && self.ending.is_none()
             && self.journaling.is_empty()
@@ -93,20 +95,34 @@ impl Driver {
         }
         let waits = matches!(self.report.phase, RunPhase::Blocked | RunPhase::Waiting);
         let idle = self.journaling.is_empty() && self.attempts.is_empty() && self.inputs.is_empty();
-        if self.options.no_wait && waits && idle {
-            let drained = within(
-                self.clock.as_ref(),
-                self.options.drain,
-                self.notifier.drain(),
-            )
-            .await;
-            let mut end = self.go(Left::NeedsPerson).await;
-            if drained.is_none() {
-                end.warnings.push(NOT_SENT.to_owned());
-            }
-            return Some(end);
+        if !(self.options.no_wait && waits && idle) {
+            self.leaving = None;
+        } else if self.leaving.is_none() {
+            // While the last messages go out, people may still decide.
+            let (clock, drain) = (self.clock.clone(), self.notifier.drain());
+            let bound = self.options.drain;
+            let sent = async move { within(clock.as_ref(), bound, drain).await.is_some() };
+            self.leaving = Some(sent.boxed());
         }
         None
+    }
+
+    /// Leaves a run that waits for a person.
+    pub(super) async fn go_unattended(&mut self, all_sent: bool) -> End {
+        let mut end = self.go(Left::NeedsPerson).await;
+        if !all_sent {
+            end.warnings.push(NOT_SENT.to_owned());
+        }
+        end
+    }
+
+    /// Driving cannot go on because of a bug: nothing is started any more, and the canary gets no traffic.
+    pub(super) async fn fail_safe(&mut self) {
+        self.attempts.cancel_all();
+        if let Some(router) = self.router.clone().filter(|_| self.may_have_traffic()) {
+            let _late = within(self.clock.as_ref(), self.options.drain, router.off()).await;
+        }
+        self.attempts.settle(self.clock.as_ref(), LEAVE).await;
     }
 
     pub(super) async fn go(&mut self, left: Left) -> End {

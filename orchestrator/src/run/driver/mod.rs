@@ -161,6 +161,15 @@ pub enum DriveError {
         /// What became of the traffic.
         traffic: String,
     },
+    /// The machine met a bug.
+    #[error(
+        "canary met a bug of its own at {at}; traffic was taken off and nothing is started. Please report it with the \
+         run's journal"
+    )]
+    Bug {
+        /// What it was doing.
+        at: String,
+    },
     /// A record could not be made.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -256,6 +265,8 @@ pub struct Driver {
     emergency: bool,
     off: Option<BoxFuture<'static, ()>>,
     ending: Option<BoxFuture<'static, Vec<String>>>,
+    /// The last messages of a run that is left for a person; true when all were sent.
+    leaving: Option<BoxFuture<'static, bool>>,
     ended: Option<(Outcome, Vec<String>)>,
 }
 
@@ -349,6 +360,7 @@ impl Driver {
             emergency: false,
             off: None,
             ending: None,
+            leaving: None,
             ended: None,
         };
         (driver, handle)

@@ -1,6 +1,7 @@
 //! The loop: everything that happens, in one order.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -17,6 +18,9 @@ impl Driver {
     /// Drives the run to its end, or until it is left.
     pub async fn drive(mut self) -> Result<End, DriveError> {
         let end = self.run().await;
+        if let Err(DriveError::Encode(_) | DriveError::Bug { .. }) = &end {
+            self.fail_safe().await;
+        }
         self.view.send_modify(|view| view.driven = false);
         end
     }
@@ -24,7 +28,7 @@ impl Driver {
     async fn run(&mut self) -> Result<End, DriveError> {
         self.begin()?;
         loop {
-            if let Some(end) = self.end_if_over().await {
+            if let Some(end) = self.end_if_over() {
                 return Ok(end);
             }
             let clock = self.clock.clone();
@@ -46,6 +50,7 @@ impl Driver {
                         known.extend(warnings);
                     }
                 }
+                all_sent = next(&mut self.leaving) => return Ok(self.go_unattended(all_sent).await),
                 () = next(&mut self.wake) => {
                     self.wake = None;
                     self.feed(&Event::Timer)?;
@@ -98,7 +103,11 @@ impl Driver {
         let at = self
             .at
             .map_or_else(|| self.clock.now(), |last| last.max(self.clock.now()));
-        let decision = machine::step(&self.plan, self.state.clone(), at, settled.event.clone());
+        let state = self.state.clone();
+        let decision = whole(
+            || machine::step(&self.plan, state, at, settled.event.clone()),
+            &settled.text,
+        )?;
         self.state = decision.state;
         for command in &decision.commands {
             if let Command::SetWeight { command, weight } = command
@@ -113,7 +122,11 @@ impl Driver {
             (self.ended, self.ending) = (None, None);
         }
         let line = settled.line(at, &decision.commands)?;
-        self.report = Arc::new(machine::report(&self.plan, &self.state, at));
+        let report = whole(
+            || machine::report(&self.plan, &self.state, at),
+            "the report",
+        )?;
+        self.report = Arc::new(report);
         self.wake = decision.wake.map(|wake| self.clock.sleep_until(wake.at));
         let record = RunRecord {
             seq,
@@ -258,6 +271,14 @@ async fn next<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
         Some(future) => future.await,
         None => std::future::pending().await,
     }
+}
+
+/// What the machine says, or the bug that it met: that must not leave a canary with traffic and nobody who watches it.
+fn whole<T>(work: impl FnOnce() -> T, at: &str) -> Result<T, DriveError> {
+    // What the work borrows is not changed by it.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| DriveError::Bug {
+        at: at.chars().take(300).collect(),
+    })
 }
 
 /// An event as the journal will tell it. Outputs that do not fit into a line make the attempt fail.

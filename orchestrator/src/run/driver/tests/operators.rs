@@ -194,3 +194,52 @@ fn whoever_watches_sees_every_record_in_order() {
     });
     assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
 }
+
+#[test]
+fn while_the_last_messages_go_out_an_abort_is_still_looked_at_first() {
+    let world = World::with(|inner| {
+        inner.blind = true;
+        inner.slow_drain = Duration::from_secs(20);
+    });
+    let options = DriveOptions {
+        no_wait: true,
+        ..DriveOptions::new("checkout-1")
+    };
+    let end = run_with(&world, options, async |handle, driver| {
+        until(&handle, |report| report.phase == RunPhase::Blocked).await;
+        world.clock.pause(Duration::from_secs(5)).await;
+        let before = world.clock.now();
+        let reply = handle
+            .operator(abort(), "alice".to_owned(), None)
+            .await
+            .unwrap();
+        reply.effect.await.unwrap();
+        assert_eq!(world.clock.now(), before);
+        driver.await.unwrap().unwrap()
+    });
+    assert_eq!(end.outcome, Some(Outcome::Aborted { signal: None }));
+    assert_eq!(world.get(|inner| inner.weight), Weight::ZERO);
+}
+
+#[test]
+fn a_bug_of_the_machine_takes_traffic_off() {
+    let world = World::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    // No compiler makes such a plan: the second check judges a gate that is not there.
+    let mut plan = plan();
+    let gates = vec![crate::plan::GateIndex(7)];
+    plan.nodes[4].action = crate::plan::Action::Analyze(crate::plan::Analyze {
+        gates,
+        duration: None,
+    });
+    let error = runtime.block_on(async {
+        let (driver, _handle) = world.driver(&plan);
+        world.clock.drive(driver.drive()).await
+    });
+    assert!(matches!(error, Err(DriveError::Bug { .. })), "{error:?}");
+    let written = world.get(|inner| inner.written.clone());
+    assert_eq!(written.last(), Some(&Weight::ZERO), "{written:?}");
+    assert!(written.contains(&Weight::try_from(50).unwrap()));
+}

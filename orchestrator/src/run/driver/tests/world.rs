@@ -164,6 +164,8 @@ pub(crate) struct Inner {
     pub verified: Option<bool>,
     /// How often it was asked.
     pub asked: u32,
+    /// How long the last messages take.
+    pub slow_drain: Duration,
     /// How long the build takes.
     pub build: Duration,
 }
@@ -464,7 +466,14 @@ impl Notifier for World {
     }
 
     fn drain(&self) -> BoxFuture<'static, ()> {
-        async {}.boxed()
+        let slow = self.get(|inner| inner.slow_drain);
+        let world = self.clone();
+        async move {
+            if !slow.is_zero() {
+                world.time.pause(slow).await;
+            }
+        }
+        .boxed()
     }
 }
 
