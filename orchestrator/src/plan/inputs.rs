@@ -11,7 +11,7 @@ use crate::diagnostic::SourceFile;
 use crate::osop;
 
 /// Sub-workflows nest at most this deep.
-pub const DEEPEST_CALL: usize = 8;
+pub(super) const DEEPEST_CALL: usize = 8;
 /// A plan is made of at most this many files.
 const MOST_FILES: usize = 64;
 

@@ -2,6 +2,7 @@
 
 mod checks;
 mod compile;
+mod describe;
 pub mod draw;
 mod inputs;
 mod model;
@@ -10,8 +11,11 @@ mod script;
 mod shell;
 pub mod short;
 pub mod template;
+#[cfg(test)]
+mod tests;
 
 pub use compile::compile;
+pub use describe::{Description, Step, describe};
 pub use inputs::Inputs;
 pub use model::{
     Action, Analyze, Approval, Deadlines, Edge, EdgeIndex, EdgeMode, GateIndex, Join, Node,

@@ -34,28 +34,21 @@ fn reachable(frame: &Frame<'_>, d: &mut Diagnostics) {
     }
     let mut entered = vec![false; count];
     let mut touched = vec![false; count];
-    let mut out: Vec<Vec<usize>> = vec![Vec::new(); count];
+    let mut begins_cycle = vec![false; count];
     for arrow in &frame.arrows {
         touched[arrow.from] = true;
         touched[arrow.to] = true;
-        if arrow.from != arrow.to {
-            entered[arrow.to] = true;
-        }
-        out[arrow.from].push(arrow.to);
-    }
-    let mut seen: Vec<bool> = entered.iter().map(|entered| !entered).collect();
-    let mut open: Vec<usize> = (0..count).filter(|node| seen[*node]).collect();
-    while let Some(node) = open.pop() {
-        for &to in &out[node] {
-            if !std::mem::replace(&mut seen[to], true) {
-                open.push(to);
-            }
+        if arrow.back && arrow.from != arrow.to {
+            begins_cycle[arrow.to] = true;
+        } else {
+            entered[arrow.to] |= arrow.from != arrow.to;
         }
     }
     for node in 0..count {
         let id = &frame.node(node).id;
-        if !seen[node] {
-            d.error(codes::UNREACHABLE, id.span, format!("nothing leads to {}: it is in a cycle that cannot be entered", quote(&id.value)))
+        // The first node of the file may be the start of a cycle; any other one would start by chance.
+        if node > 0 && begins_cycle[node] && !entered[node] {
+            d.error(codes::UNREACHABLE, id.span, format!("nothing leads to {} but what comes after it: the cycle cannot be entered", quote(&id.value)))
                 .help("add an edge from a node that runs before, or remove the edge that closes the cycle");
         } else if !touched[node] {
             d.warning(

@@ -119,7 +119,7 @@ fn points(node: &Node, conditions: &[(&Condition, &Arrow)]) -> Option<Vec<Point>
     if paths.is_empty() || paths.len() > MOST_NAMES || prefixed {
         return None;
     }
-    let literals: Vec<Literal> = conditions
+    let literals: Vec<(String, Literal)> = conditions
         .iter()
         .flat_map(|(condition, _)| literals(condition.source()))
         .collect();
@@ -133,7 +133,15 @@ fn points(node: &Node, conditions: &[(&Condition, &Arrow)]) -> Option<Vec<Point>
                 .and_then(|output| output.unit),
             _ => None,
         };
-        let candidates = candidates(&literals, unit);
+        let name = path.join(".");
+        let own = literals
+            .iter()
+            .filter(|(of, _)| *of == name)
+            .map(|(_, literal)| literal);
+        let candidates = candidates(own, unit);
+        if candidates.is_empty() {
+            return None;
+        }
         if points.len() * candidates.len() > MOST_POINTS {
             return None;
         }
@@ -160,14 +168,15 @@ enum Literal {
 }
 
 /// Values at and around the literals, as far as they fit the unit.
-fn candidates(literals: &[Literal], unit: Option<Unit>) -> Vec<Value> {
+fn candidates<'a>(literals: impl Iterator<Item = &'a Literal>, unit: Option<Unit>) -> Vec<Value> {
     let mut values: Vec<Value> = Vec::new();
     let mut add = |value: Value| {
         if !values.contains(&value) {
             values.push(value);
         }
     };
-    for literal in literals {
+    let literals: Vec<&Literal> = literals.collect();
+    for literal in &literals {
         match literal {
             Literal::Number(number, suffix) => {
                 let number = match (suffix, unit) {
@@ -199,17 +208,22 @@ fn candidates(literals: &[Literal], unit: Option<Unit>) -> Vec<Value> {
     values
 }
 
-/// Numbers with their units and texts of an expression.
-fn literals(source: &str) -> Vec<Literal> {
+/// Numbers with their units and texts of an expression, each with the name that was written last before it.
+fn literals(source: &str) -> Vec<(String, Literal)> {
     let mut found = Vec::new();
     let bytes = source.as_bytes();
     let mut at = 0;
+    let mut last = String::new();
+    let part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
     while let Some(&byte) = bytes.get(at) {
         let start = at;
-        let name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'%');
         if byte.is_ascii_alphabetic() || byte == b'_' {
-            while bytes.get(at).is_some_and(name) {
+            while bytes.get(at).is_some_and(|b| part(b) || *b == b'.') {
                 at += 1;
+            }
+            let name = &source[start..at];
+            if !matches!(name, "in" | "true" | "false" | "and" | "or" | "not") {
+                name.clone_into(&mut last);
             }
         } else if byte.is_ascii_digit() {
             while bytes
@@ -220,7 +234,7 @@ fn literals(source: &str) -> Vec<Literal> {
             }
             let number = source[start..at].parse();
             let suffix = at;
-            while bytes.get(at).is_some_and(name) {
+            while bytes.get(at).is_some_and(|b| part(b) || *b == b'%') {
                 at += 1;
             }
             let suffix = &source[suffix..at];
@@ -230,16 +244,15 @@ fn literals(source: &str) -> Vec<Literal> {
                 suffix.parse().map(Some)
             };
             if let (Ok(number), Ok(unit)) = (number, unit) {
-                found.push(Literal::Number(number, unit));
+                found.push((last.clone(), Literal::Number(number, unit)));
             }
         } else if byte == b'\'' || byte == b'"' {
             at += 1;
             while bytes.get(at).is_some_and(|b| *b != byte) {
                 at += 1;
             }
-            found.push(Literal::Text(
-                source.get(start + 1..at).unwrap_or_default().to_owned(),
-            ));
+            let text = source.get(start + 1..at).unwrap_or_default().to_owned();
+            found.push((last.clone(), Literal::Text(text)));
             at += 1;
         } else {
             at += 1;

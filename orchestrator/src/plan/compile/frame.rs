@@ -20,6 +20,8 @@ pub(in crate::plan) struct Frame<'w> {
     pub(super) inputs: BTreeMap<String, Template>,
     /// Its ways, with the targets of switches apart.
     pub(in crate::plan) arrows: Vec<Arrow>,
+    /// By node, the arrows into it.
+    incoming: Vec<Vec<usize>>,
     ids: HashMap<&'w str, usize>,
     /// Nodes by output.
     producers: HashMap<&'w str, Vec<usize>>,
@@ -81,6 +83,10 @@ impl<'w> Frame<'w> {
         }
         mark_back(&mut arrows, workflow);
         let before = ancestors(&arrows, workflow.nodes.len());
+        let mut incoming = vec![Vec::new(); workflow.nodes.len()];
+        for (n, arrow) in arrows.iter().enumerate() {
+            incoming[arrow.to].push(n);
+        }
         let mut frame = Self {
             workflow,
             prefix,
@@ -88,6 +94,7 @@ impl<'w> Frame<'w> {
             first: nodes.len(),
             inputs: BTreeMap::new(),
             arrows,
+            incoming,
             ids,
             producers,
             before,
@@ -151,9 +158,11 @@ impl<'w> Frame<'w> {
         self.before[then][first / 64] & (1 << (first % 64)) != 0
     }
 
-    /// Arrows out of a node, in the order of the file.
-    pub(super) fn outgoing(&self, local: usize) -> impl Iterator<Item = &Arrow> {
-        self.arrows.iter().filter(move |arrow| arrow.from == local)
+    /// Arrows into a node, in the order of the file.
+    pub(super) fn incoming(&self, local: usize) -> impl Iterator<Item = &Arrow> {
+        self.incoming[local]
+            .iter()
+            .map(|arrow| &self.arrows[*arrow])
     }
 }
 

@@ -30,7 +30,10 @@ impl Compiler<'_> {
             };
             path(address("endpoint")) || path(address("url"))
         };
-        if ends("/api/v1/query") || ends("/api/v1/query_range") || cx.runtime.has("queries") {
+        let prometheus = (ends("/api/v1/query") || ends("/api/v1/query_range"))
+            && !cx.runtime.has("body")
+            && !cx.runtime.has("response_mapping");
+        if prometheus || cx.runtime.has("queries") {
             return self.query(cx, ends("/api/v1/query_range"));
         }
         let slack = ends("chat.postMessage");

@@ -30,7 +30,7 @@ use canary_analyzer::gate::Gate;
 
 use super::checks;
 use super::inputs::Inputs;
-use super::model::{Deadlines, Edge, GateIndex, Node, OnFailure, Plan, Values};
+use super::model::{Action, Deadlines, Edge, GateIndex, Node, OnFailure, Plan, Values};
 use crate::diagnostic::{Diagnostics, Origin, SourceFile, Span, codes, quote};
 use crate::osop::model::Workflow;
 use crate::osop::settings::{self, Settings};
@@ -38,6 +38,7 @@ use crate::osop::{self, settings::OnFailure as WrittenOnFailure};
 pub(super) use frame::{Arrow, Frame};
 use missing::Missing;
 pub(super) use nodes::handles_failure;
+pub(super) use words::names_secret;
 
 /// How long a blocked run waits for a person where nothing is said.
 const DECISION: Duration = Duration::from_secs(15 * 60);
@@ -148,6 +149,13 @@ impl<'i> Compiler<'i> {
                 Some(WrittenOnFailure::Rollback) | None => OnFailure::Rollback,
             }
         });
+        let bake = settings.bake.map_or(BAKE.max(window), |bake| bake.value);
+        for node in &mut self.nodes {
+            // `timeout_sec` bounds what is done; the bake is a wait that was asked for.
+            if matches!(node.action, Action::Promote) {
+                node.timeout = node.timeout.map(|timeout| timeout.saturating_add(bake));
+            }
+        }
         let plan = Plan {
             id: workflow.id.value.clone(),
             name: workflow.name.value.clone(),
@@ -159,7 +167,7 @@ impl<'i> Compiler<'i> {
             edges: self.edges,
             gates: self.gates,
             guards: self.guards,
-            bake: settings.bake.map_or(BAKE.max(window), |bake| bake.value),
+            bake,
             deadlines: Deadlines {
                 evidence: settings.deadlines.evidence.map(|deadline| deadline.value),
                 decision: settings

@@ -46,6 +46,8 @@ pub(super) fn upstream(frame: &Frame<'_>, local: usize, output: &str) -> Upstrea
         .iter()
         .copied()
         .filter(|producer| frame.runs_before(*producer, local))
+        // More than this are not told.
+        .take(7)
         .collect();
     match found.as_slice() {
         [] => Upstream::None,

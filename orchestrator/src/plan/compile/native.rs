@@ -194,6 +194,18 @@ impl Compiler<'_> {
                 .error(codes::GATE_LIMITS, cx.span(), message)
                 .help("add `duration: 5m`, or `count` to the gates");
         }
+        if let (Some(duration), Some(timeout)) = (duration, cx.node.timeout)
+            && timeout.value <= duration.value
+        {
+            let message = format!(
+                "{} judges for {}, and its `timeout_sec` ends it before",
+                cx.what(),
+                canary_analyzer::duration::format(duration.value)
+            );
+            self.d
+                .error(codes::GATE_LIMITS, timeout.span, message)
+                .help("leave out `timeout_sec`: the duration bounds it");
+        }
         if let Some(duration) = duration {
             for gate in &gates {
                 let gate = &self.gates[gate.0];

@@ -134,7 +134,7 @@ impl Compiler<'_> {
 
     fn join(&mut self, frame: &Frame<'_>, local: usize) -> Join {
         let mut found: Option<(Join, crate::diagnostic::Span)> = None;
-        for arrow in frame.arrows.iter().filter(|arrow| arrow.to == local) {
+        for arrow in frame.incoming(local) {
             let edge = frame.edge(arrow);
             let Some(join) = &edge.join else { continue };
             let this = match (join.mode.value, &join.count) {
@@ -158,11 +158,7 @@ impl Compiler<'_> {
                 None => found = Some((this, join.mode.span)),
             }
         }
-        let incoming = frame
-            .arrows
-            .iter()
-            .filter(|arrow| arrow.to == local && !arrow.back)
-            .count();
+        let incoming = frame.incoming(local).filter(|arrow| !arrow.back).count();
         if let Some((Join::Count(count), place)) = found
             && count as usize > incoming
         {

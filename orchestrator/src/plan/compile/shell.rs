@@ -7,7 +7,6 @@ use super::read::{Cx, inside};
 use super::words;
 use crate::diagnostic::{Spanned, codes};
 use crate::node::spec::{ShellWork, Work};
-use crate::osop::model::NodeType;
 use crate::plan::template::{Namespace, Part, Reference, Script, Template};
 
 impl Compiler<'_> {
@@ -135,12 +134,7 @@ impl Compiler<'_> {
             .iter()
             .map(|port| port.name.value.as_str())
             .collect();
-        for arrow in cx
-            .frame
-            .arrows
-            .iter()
-            .filter(|arrow| arrow.to == cx.local && !arrow.back)
-        {
+        for arrow in cx.frame.incoming(cx.local).filter(|arrow| !arrow.back) {
             names.extend(
                 cx.frame
                     .node(arrow.from)
@@ -227,10 +221,6 @@ impl Compiler<'_> {
                 None
             }
         }
-    }
-
-    pub(super) fn is_kind(cx: Cx<'_>, kind: NodeType) -> bool {
-        cx.node.node_type.value == kind
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn variable(value: &Value) -> Option<serde_json::Value> {
 }
 
 /// Whether a variable of this name most likely holds a secret.
-pub(super) fn names_secret(name: &str) -> bool {
+pub(in crate::plan) fn names_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let ends = [
         "token",

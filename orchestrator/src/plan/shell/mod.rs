@@ -9,7 +9,7 @@ mod scanner;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use scanner::{Scan, scan};
+pub(crate) use scanner::scan;
 
 /// Variables that a script inside of backticks expands.
 fn scan_uses(source: &str, bash: bool) -> Vec<crate::plan::script::PlainUse> {
