@@ -2,135 +2,24 @@
 //! What a driver leaves in it stays when the driver is killed.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use canary_analyzer::gate::{Compat, Gate, Measurement, Metric, Phase, Rule};
-use canary_analyzer::unit::Unit;
+use canary_analyzer::gate::{Gate, Measurement, Phase};
 use canary_traffic::{Acceptance, Observed, Router, RouterError, RouterErrorKind, Weight};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::super::*;
+pub(crate) use super::disk::{Disk, Fault};
+pub(crate) use super::plan::{BUILD, ROLLBACK, plan};
 use crate::machine::{Cost, NodePhase, NodeReport, NodeResult, NodeStatus, Notification};
-use crate::node::spec::{ProcessSpec, ProgramWork, TaskSpec, Work};
-use crate::plan::{
-    Action, Analyze, Deadlines, Edge, EdgeMode, GateIndex, Join, Node, OnFailure, Retry, Values,
-};
+use crate::plan::GateIndex;
 use crate::run::clock::virtual_time::VirtualClock;
-use crate::run::journal::{AppendError, Contents, JournalSink, read};
+use crate::run::journal::{Contents, read};
 use crate::run::replay::replay;
-
-pub(crate) const BUILD: usize = 0;
-pub(crate) const ROLLBACK: usize = 6;
-
-/// build -> 10 % -> check -> 50 % -> check -> promote, and a rollback node.
-pub(crate) fn plan() -> Plan {
-    let task = || {
-        let work = ProgramWork {
-            argv: Vec::new(),
-            facts: BTreeMap::new(),
-            process: ProcessSpec::default(),
-        };
-        TaskSpec {
-            work: Work::Program(work),
-            verify: None,
-            secrets: Vec::new(),
-        }
-    };
-    let check = || {
-        let duration = Some(Duration::from_mins(1));
-        Action::Analyze(Analyze {
-            gates: vec![GateIndex(0)],
-            duration,
-        })
-    };
-    let weight = |percent| Action::SetWeight(Weight::try_from(percent).unwrap());
-    let node = |id: &str, action| Node {
-        id: id.to_owned(),
-        kind: "infra".to_owned(),
-        purpose: String::new(),
-        scope: None,
-        action,
-        join: Join::Settled,
-        retry: Retry {
-            max_retries: 0,
-            backoff: Duration::ZERO,
-            exponential: false,
-        },
-        timeout: None,
-        approval: None,
-        outputs: Vec::new(),
-        rollback: id == "rollback",
-        idempotent: true,
-        verifiable: false,
-    };
-    let nodes = vec![
-        node("build", Action::Task(task())),
-        node("canary_10", weight(10)),
-        node("check_10", check()),
-        node("canary_50", weight(50)),
-        node("check_50", check()),
-        node("promote", Action::Promote),
-        node("rollback", Action::Task(task())),
-    ];
-    let edge = |from, to| Edge {
-        from: NodeIndex(from),
-        to: NodeIndex(to),
-        mode: EdgeMode::Sequential,
-        label: None,
-        back: false,
-        max_iterations: 1,
-        optional: false,
-    };
-    Plan {
-        id: "release".to_owned(),
-        name: "Release".to_owned(),
-        service: "checkout".to_owned(),
-        nodes,
-        edges: (0..5)
-            .map(|from| edge(from, from + 1))
-            .chain([Edge {
-                mode: EdgeMode::Fallback(None),
-                ..edge(5, ROLLBACK)
-            }])
-            .collect(),
-        gates: vec![Gate {
-            name: "error-rate".to_owned(),
-            metric: Metric::ErrorRate,
-            unit: Unit::Ratio,
-            rule: Rule::Range {
-                min: None,
-                max: Some(0.01),
-            },
-            compat: Compat::Strict,
-            interval: Duration::from_secs(20),
-            window: Duration::from_mins(1),
-            initial_delay: Duration::ZERO,
-            count: None,
-            failure_limit: Some(0),
-            inconclusive_limit: 0,
-            consecutive_error_limit: 4,
-            consecutive_success_limit: 0,
-            min_requests: 0,
-        }],
-        guards: vec![GateIndex(0)],
-        bake: Duration::from_mins(1),
-        deadlines: Deadlines {
-            evidence: None,
-            decision: Duration::from_mins(15),
-        },
-        on_failure: OnFailure::Rollback,
-        timeout: None,
-        values: Values::default(),
-        settings: crate::osop::settings::Settings::default(),
-        hash: "abc".to_owned(),
-    }
-}
 
 /// The world. Cheap to clone; all clones are the same world.
 #[derive(Debug, Clone)]
@@ -168,38 +57,6 @@ pub(crate) struct Inner {
     pub slow_drain: Duration,
     /// How long the build takes.
     pub build: Duration,
-}
-
-/// The journal's disk.
-#[derive(Debug, Default)]
-pub(crate) struct Disk {
-    pub state: Mutex<DiskState>,
-    /// The driver is dead from now on.
-    pub killed: Notify,
-    /// A hanging sync goes on.
-    pub go_on: Notify,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct DiskState {
-    pub bytes: Vec<u8>,
-    pub appends: u64,
-    pub faults: BTreeMap<u64, Fault>,
-    /// From this append on the disk is full, until it is not.
-    pub full_from: Option<u64>,
-    pub full_tries: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Killed before anything was written.
-    KillBefore,
-    /// Killed in the middle of the write.
-    KillTorn,
-    /// Killed after the write, before anybody knew.
-    KillAfter,
-    /// The sync hangs until it is told to go on.
-    Hang,
 }
 
 impl World {
@@ -472,60 +329,6 @@ impl Notifier for World {
             if !slow.is_zero() {
                 world.time.pause(slow).await;
             }
-        }
-        .boxed()
-    }
-}
-
-impl JournalSink for World {
-    fn append(&self, lines: String) -> BoxFuture<'static, Result<(), AppendError>> {
-        let disk = self.disk.clone();
-        async move {
-            let (fault, full) = {
-                let mut state = disk.state.lock().unwrap();
-                state.appends += 1;
-                let append = state.appends;
-                let mut full = state.full_from.is_some_and(|from| append >= from);
-                if full && let Some(tries) = &mut state.full_tries {
-                    full = *tries > 0;
-                    *tries = tries.saturating_sub(1);
-                }
-                (state.faults.remove(&append), full)
-            };
-            let write = |part: &str| {
-                disk.state
-                    .lock()
-                    .unwrap()
-                    .bytes
-                    .extend_from_slice(part.as_bytes());
-            };
-            let die = || async {
-                disk.killed.notify_one();
-                std::future::pending::<()>().await;
-            };
-            if full {
-                return Err(AppendError {
-                    what: "write to",
-                    source: io::ErrorKind::StorageFull.into(),
-                });
-            }
-            match fault {
-                None => write(&lines),
-                Some(Fault::KillBefore) => die().await,
-                Some(Fault::KillTorn) => {
-                    write(&lines[..lines.len() / 2]);
-                    die().await;
-                }
-                Some(Fault::KillAfter) => {
-                    write(&lines);
-                    die().await;
-                }
-                Some(Fault::Hang) => {
-                    disk.go_on.notified().await;
-                    write(&lines);
-                }
-            }
-            Ok(())
         }
         .boxed()
     }
