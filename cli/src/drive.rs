@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::Environment;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandError;
 use crate::output::Output;
 use crate::runs;
 use crate::view::live::{Key, Screen};
@@ -87,7 +87,7 @@ pub(crate) async fn start(
     manner: Manner,
     environment: &Environment,
     output: &Output,
-) -> CommandResult {
+) -> Result<End, CommandError> {
     let parts = Parts::new(
         &plan,
         &surroundings(environment, &options.directory, router),
@@ -129,7 +129,7 @@ pub(crate) async fn resume(
     manner: Manner,
     environment: &Environment,
     output: &Output,
-) -> CommandResult {
+) -> Result<End, CommandError> {
     let snapshot = run.snapshot().map_err(runs::store_error)?;
     let options: RunOptions = serde_json::from_value(snapshot.options).map_err(|error| {
         CommandError::usage(format!(
@@ -165,7 +165,7 @@ async fn show(
     manner: Manner,
     environment: &Environment,
     output: &Output,
-) -> CommandResult {
+) -> Result<End, CommandError> {
     let run = session.run().id().to_owned();
     let live = environment.stderr_is_terminal && environment.stdout_is_terminal && !manner.plain;
     let screen = if live {
@@ -198,7 +198,7 @@ async fn show(
     signals.abort();
     let end = end.map_err(runs::run_error)?;
     finish(&run, &end, environment, output);
-    Ok(end.exit_code())
+    Ok(end)
 }
 
 /// The last word: data on stdout.

@@ -25,7 +25,9 @@ Examples:
   canary demo                       the new version answers 5 % with errors: it is caught at 10 %
   canary demo --story good          a good version is promoted
   canary demo --story slow --speed 3
-  canary demo --story no-traffic    nothing to judge: it is blocked, and after a while taken back")]
+  canary demo --story no-traffic    nothing to judge: it is blocked, and after a while taken back
+
+Exit code 0 if the story ended as it should (a bad version was taken back, a good one promoted), else that of the release.")]
 pub(crate) struct Args {
     /// What is wrong with the new version
     #[arg(long, value_enum, default_value_t)]
@@ -71,21 +73,10 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             no_wait: false,
             plain: args.plain,
         };
-        let code = drive::start(
-            &inputs,
-            plan,
-            &options,
-            Some(router),
-            manner,
-            environment,
-            output,
-        )
-        .await?;
+        let end = drive::start(&inputs, plan, &options, Some(router), manner, environment, output).await?;
         let (sent, bad) = world.seen();
-        output.talk(&format!(
-            "demo: users sent {sent} requests in all; {bad} went badly"
-        ));
-        output.talk(args.story.next());
-        Ok(code)
+        output.talk(&format!("demo: users sent {sent} requests in all, {bad} of them went badly; try next: {}", args.story.next()));
+        let as_told = end.outcome.is_some_and(|outcome| args.story.should_end(outcome));
+        Ok(if as_told { 0 } else { end.exit_code() })
     })
 }

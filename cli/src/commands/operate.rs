@@ -150,13 +150,14 @@ pub(crate) fn resume(
         first,
         force: args.force,
     };
-    drive::runtime()?.block_on(drive::resume(
+    let end = drive::runtime()?.block_on(drive::resume(
         &inspection.run,
         takeover,
         manner,
         environment,
         output,
-    ))
+    ))?;
+    Ok(end.exit_code())
 }
 
 /// Retries: a run that goes on by asking it, an ended one by a new run of the same inputs.
@@ -185,7 +186,7 @@ pub(crate) fn retry(args: &RetryArgs, environment: &Environment, output: &Output
         no_wait: args.common.no_wait,
         plain: false,
     };
-    drive::runtime()?.block_on(drive::start(
+    let end = drive::runtime()?.block_on(drive::start(
         &inputs,
         plan,
         &options,
@@ -193,7 +194,8 @@ pub(crate) fn retry(args: &RetryArgs, environment: &Environment, output: &Output
         manner,
         environment,
         output,
-    ))
+    ))?;
+    Ok(end.exit_code())
 }
 
 fn active(common: &Common, environment: &Environment) -> Result<Inspection, CommandError> {
@@ -234,13 +236,14 @@ fn operate(
         first: Some(first(action, common, environment)),
         force,
     };
-    drive::runtime()?.block_on(drive::resume(
+    let end = drive::runtime()?.block_on(drive::resume(
         &inspection.run,
         takeover,
         manner,
         environment,
         output,
-    ))
+    ))?;
+    Ok(end.exit_code())
 }
 
 fn first(action: OperatorAction, common: &Common, environment: &Environment) -> FirstAction {

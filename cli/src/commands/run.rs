@@ -7,7 +7,7 @@ use std::time::Duration;
 use canary_analyzer::duration;
 use canary_orchestrator::node::spec::Work;
 use canary_orchestrator::plan::short::{ShortEvidence, ShortForm};
-use canary_orchestrator::plan::{Action, Inputs, OnFailure, Plan};
+use canary_orchestrator::plan::{Action, Inputs, OnFailure, Plan, describe};
 use canary_traffic::Weight;
 
 use super::proxy::weight;
@@ -163,7 +163,8 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     let inputs = inputs(args, environment)?;
     let plan = workflow::plan(&inputs, output)?;
     if args.dry_run {
-        return Err(CommandError::failed("TEMPORARY"));
+        output.data(&describe(&plan).to_string());
+        return Ok(0);
     }
     confirm(&plan, args.yes, environment, output)?;
     let base = args
@@ -178,7 +179,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         no_wait: args.no_wait,
         plain: args.plain,
     };
-    drive::runtime()?.block_on(drive::start(
+    let end = drive::runtime()?.block_on(drive::start(
         &inputs,
         plan,
         &options,
@@ -186,7 +187,8 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         manner,
         environment,
         output,
-    ))
+    ))?;
+    Ok(end.exit_code())
 }
 
 fn inputs(args: &Args, environment: &Environment) -> Result<Inputs, CommandError> {

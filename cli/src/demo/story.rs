@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use canary_orchestrator::machine::Outcome;
 use clap::ValueEnum;
 
 /// What is wrong with the new version.
@@ -79,18 +80,21 @@ impl Story {
         if self == Self::NoTraffic { 0 } else { 200 }
     }
 
+    /// Whether the release ended as this story should.
+    pub(crate) fn should_end(self, outcome: Outcome) -> bool {
+        match self {
+            Self::Good => outcome == Outcome::Promoted,
+            Self::Errors | Self::Slow | Self::Late | Self::Crash => outcome == Outcome::RolledBack { deadline: false },
+            Self::NoTraffic => outcome == Outcome::RolledBack { deadline: true },
+        }
+    }
+
     /// What to try after it.
     pub(crate) fn next(self) -> &'static str {
         match self {
-            Self::Errors => {
-                "try next: canary demo --story good (promoted), or --story late (caught at 50 %), and canary abort from another terminal"
-            }
-            Self::Good => {
-                "try next: canary init --service NAME --prometheus URL, for a release of your own"
-            }
-            Self::Slow | Self::Late | Self::Crash | Self::NoTraffic => {
-                "try next: canary report, or canary graph --run demo of this run"
-            }
+            Self::Good => "canary init, for a release of your own",
+            Self::Errors => "canary demo --story good (a good version is promoted), or --story late (caught at 50 %)",
+            Self::Slow | Self::Late | Self::Crash | Self::NoTraffic => "canary report (this release), or canary demo --story good",
         }
     }
 
