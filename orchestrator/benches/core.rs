@@ -26,7 +26,11 @@ struct Good;
 const MOMENT: Duration = Duration::from_millis(5);
 
 fn completed() -> Option<(Duration, NodeResult)> {
-    let result = NodeResult { status: NodeStatus::Completed, outputs: std::collections::BTreeMap::new(), error: None };
+    let result = NodeResult {
+        status: NodeStatus::Completed,
+        outputs: std::collections::BTreeMap::new(),
+        error: None,
+    };
     Some((MOMENT, result))
 }
 
@@ -37,18 +41,41 @@ impl World for Good {
     fn cancel(&mut self, _: NodeIndex, _: u32, _: Timestamp) -> Option<(Duration, NodeResult)> {
         completed()
     }
-    fn verify(&mut self, _: NodeIndex, _: u32, _: Timestamp) -> Option<(Duration, Result<bool, String>)> {
+    fn verify(
+        &mut self,
+        _: NodeIndex,
+        _: u32,
+        _: Timestamp,
+    ) -> Option<(Duration, Result<bool, String>)> {
         Some((MOMENT, Ok(true)))
     }
     fn workload(&mut self, _: NodeIndex, _: u32, _: Timestamp) -> Option<(Duration, NodeResult)> {
         completed()
     }
-    fn measure(&mut self, _: GateIndex, _: Watch, _: Timestamp, at: Timestamp, _: Weight) -> Option<(Duration, Measurement)> {
+    fn measure(
+        &mut self,
+        _: GateIndex,
+        _: Watch,
+        _: Timestamp,
+        at: Timestamp,
+        _: Weight,
+    ) -> Option<(Duration, Measurement)> {
         let message = "error-rate is 0.2 % (< 1%)".to_owned();
-        let measurement = Measurement { at, phase: Phase::Pass, value: Some(0.002), message, no_data: false, requests: Some(1000) };
+        let measurement = Measurement {
+            at,
+            phase: Phase::Pass,
+            value: Some(0.002),
+            message,
+            no_data: false,
+            requests: Some(1000),
+        };
         Some((MOMENT, measurement))
     }
-    fn router(&mut self, _: Option<Weight>, _: Timestamp) -> Option<(Duration, Result<RouterAnswer, String>)> {
+    fn router(
+        &mut self,
+        _: Option<Weight>,
+        _: Timestamp,
+    ) -> Option<(Duration, Result<RouterAnswer, String>)> {
         Some((MOMENT, Ok(RouterAnswer::default())))
     }
     fn cost(&mut self, _: Timestamp) -> Option<Cost> {
@@ -57,19 +84,27 @@ impl World for Good {
 }
 
 fn inputs(workflow: &str, profile: Option<&str>) -> Inputs {
-    let read = |name: &str| std::fs::read_to_string(format!("{EXAMPLES}/{name}")).expect("an example");
+    let read =
+        |name: &str| std::fs::read_to_string(format!("{EXAMPLES}/{name}")).expect("an example");
     let inputs = Inputs::new(workflow, read(workflow));
     let mut inputs = match profile {
         Some(profile) => inputs.with_profile(profile, read(profile)),
         None => inputs,
     };
-    inputs.environment.insert("GIT_SHA".to_owned(), "abc".to_owned());
+    inputs
+        .environment
+        .insert("GIT_SHA".to_owned(), "abc".to_owned());
     inputs
 }
 
 fn plan(workflow: &str, profile: Option<&str>) -> Plan {
     let (plan, diagnostics) = compile(&inputs(workflow, profile));
-    plan.unwrap_or_else(|| unreachable!("{}", canary_orchestrator::diagnostic::to_lines(&diagnostics)))
+    plan.unwrap_or_else(|| {
+        unreachable!(
+            "{}",
+            canary_orchestrator::diagnostic::to_lines(&diagnostics)
+        )
+    })
 }
 
 /// The median of repeated timings of `work`, per call.
@@ -86,7 +121,10 @@ fn median(mut work: impl FnMut()) -> Duration {
 }
 
 fn print(what: &str, budget: &str, got: &str) {
-    println!("{}", serde_json::json!({"what": what, "budget": budget, "got": got}));
+    println!(
+        "{}",
+        serde_json::json!({"what": what, "budget": budget, "got": got})
+    );
 }
 
 fn main() {
@@ -106,16 +144,30 @@ fn main() {
     });
     let steps = u32::try_from(moments.len()).unwrap_or(1).max(1);
     let each = whole.as_secs_f64() * 1e6 / f64::from(steps);
-    print(&format!("step(), mean over the {steps} events of a release of {} nodes", plan.nodes.len()), "< 5 us", &format!("{each:.2} us"));
+    print(
+        &format!(
+            "step(), mean over the {steps} events of a release of {} nodes",
+            plan.nodes.len()
+        ),
+        "< 5 us",
+        &format!("{each:.2} us"),
+    );
 
     let seeds = [
         inputs("k8s-rollout.osop.yaml", Some("k8s-rollout.profile.yaml")),
-        inputs("kubernetes-deploy.osop.yaml", Some("kubernetes-deploy.profile.yaml")),
+        inputs(
+            "kubernetes-deploy.osop.yaml",
+            Some("kubernetes-deploy.profile.yaml"),
+        ),
     ];
     let both = median(|| {
         for inputs in &seeds {
             black_box(compile(inputs));
         }
     });
-    print("validate both seed workflows", "< 2 ms", &format!("{:.2} ms", both.as_secs_f64() * 1e3));
+    print(
+        "validate both seed workflows",
+        "< 2 ms",
+        &format!("{:.2} ms", both.as_secs_f64() * 1e3),
+    );
 }

@@ -73,10 +73,24 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             no_wait: false,
             plain: args.plain,
         };
-        let end = drive::start(&inputs, plan, &options, Some(router), manner, environment, output).await?;
+        let end = drive::start(
+            &inputs,
+            plan,
+            &options,
+            Some(router),
+            manner,
+            environment,
+            output,
+        )
+        .await?;
         let (sent, bad) = world.seen();
-        output.talk(&format!("demo: users sent {sent} requests in all, {bad} of them went badly; try next: {}", args.story.next()));
-        let as_told = end.outcome.is_some_and(|outcome| args.story.should_end(outcome));
+        output.talk(&format!(
+            "demo: users sent {sent} requests in all, {bad} of them went badly; try next: {}",
+            args.story.next()
+        ));
+        let as_told = end
+            .outcome
+            .is_some_and(|outcome| args.story.should_end(outcome));
         Ok(if as_told { 0 } else { end.exit_code() })
     })
 }

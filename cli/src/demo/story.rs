@@ -84,7 +84,9 @@ impl Story {
     pub(crate) fn should_end(self, outcome: Outcome) -> bool {
         match self {
             Self::Good => outcome == Outcome::Promoted,
-            Self::Errors | Self::Slow | Self::Late | Self::Crash => outcome == Outcome::RolledBack { deadline: false },
+            Self::Errors | Self::Slow | Self::Late | Self::Crash => {
+                outcome == Outcome::RolledBack { deadline: false }
+            }
             Self::NoTraffic => outcome == Outcome::RolledBack { deadline: true },
         }
     }
@@ -93,8 +95,12 @@ impl Story {
     pub(crate) fn next(self) -> &'static str {
         match self {
             Self::Good => "canary init, for a release of your own",
-            Self::Errors => "canary demo --story good (a good version is promoted), or --story late (caught at 50 %)",
-            Self::Slow | Self::Late | Self::Crash | Self::NoTraffic => "canary report (this release), or canary demo --story good",
+            Self::Errors => {
+                "canary demo --story good (a good version is promoted), or --story late (caught at 50 %)"
+            }
+            Self::Slow | Self::Late | Self::Crash | Self::NoTraffic => {
+                "canary report (this release), or canary demo --story good"
+            }
         }
     }
 
