@@ -97,18 +97,15 @@ impl Template {
                 at += 3;
                 continue;
             }
-            match reference::at(text, at, Plain::Reference).transpose()? {
-                Some((reference, end)) => {
-                    if !literal.is_empty() {
-                        parts.push(Part::Literal(std::mem::take(&mut literal)));
-                    }
-                    parts.push(Part::Reference(reference));
-                    at = end;
+            if let Some((reference, end)) = reference::at(text, at, Plain::Reference).transpose()? {
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
                 }
-                None => {
-                    literal.push_str(&rest[..1]);
-                    at += 1;
-                }
+                parts.push(Part::Reference(reference));
+                at = end;
+            } else {
+                literal.push_str(&rest[..1]);
+                at += 1;
             }
         }
         literal.push_str(&text[at..]);

@@ -6,7 +6,7 @@ use canary_analyzer::unit::Unit;
 use super::Compiler;
 use super::frame::Frame;
 use super::gates::condition;
-use super::names::{Place, Upstream, upstream};
+use super::names::{At, Place, Upstream, upstream};
 use crate::diagnostic::{codes, quote};
 use crate::osop::model::Text;
 use crate::plan::model::Node;
@@ -45,7 +45,7 @@ impl Compiler<'_> {
             let place = Place {
                 frame,
                 local,
-                span: text.span,
+                at: At::Span(text.span),
             };
             let own = frame
                 .node(local)

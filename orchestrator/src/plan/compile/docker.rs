@@ -26,6 +26,8 @@ const KNOWN: &[&str] = &[
     "compose-ps",
 ];
 
+const LEVELS: &[&str] = &["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"];
+
 impl Compiler<'_> {
     pub(super) fn docker(&mut self, cx: Cx<'_>) -> Option<Made> {
         let action = self.need(cx, &["action"], "`action: build`")?;
@@ -204,9 +206,10 @@ impl Compiler<'_> {
         match self.text(cx, "registry") {
             Some(registry) => {
                 let registry = word(registry.value.trim_end_matches('/'));
-                text.push_str(&format!(
+                let piece = format!(
                     "registry={registry}\ncase \"$image\" in\n  \"$registry\"/*) target=$image ;;\n  *) target=$registry/$image; docker tag \"$image\" \"$target\" ;;\nesac\n"
-                ));
+                );
+                text.push_str(&piece);
             }
             None => text.push_str("target=$image\n"),
         }
@@ -214,14 +217,16 @@ impl Compiler<'_> {
         for port in &cx.node.outputs {
             let name = &port.name.value;
             if name == "image_digest" || name == "digest" {
-                text.push_str(&format!(
+                let piece = format!(
                     "printf '%s=%s\\n' {name} \"$(docker image inspect --format '{{{{index .RepoDigests 0}}}}' \"$target\")\" >> \"$OSOP_OUTPUT\"\n"
-                ));
+                );
+                text.push_str(&piece);
             } else if !ALWAYS.contains(&name.as_str()) {
-                text.push_str(&format!(
+                let piece = format!(
                     "printf '%s=%s\\n' {} \"$target\" >> \"$OSOP_OUTPUT\"\n",
                     word(name)
-                ));
+                );
+                text.push_str(&piece);
             }
         }
         let script = self.made_script(cx, &text)?;
@@ -234,18 +239,16 @@ impl Compiler<'_> {
     }
 
     fn docker_scan(&mut self, cx: Cx<'_>) -> Option<Made> {
-        let image = match self.any_text(cx, &["image", "tag"]) {
-            Some(text) => self.template(cx, text)?,
-            None => {
-                let text = crate::diagnostic::Spanned::new("{{image_tag}}", cx.span());
-                self.template(cx, text)?
-            }
+        let image = if let Some(text) = self.any_text(cx, &["image", "tag"]) {
+            self.template(cx, text)?
+        } else {
+            let text = crate::diagnostic::Spanned::new("{{image_tag}}", cx.span());
+            self.template(cx, text)?
         };
         let scanner = self.text(cx, "scanner").map_or("trivy", |text| text.value);
         let severity = self
             .text(cx, "severity_threshold")
             .map_or_else(|| "HIGH".to_owned(), |text| text.value.to_ascii_uppercase());
-        const LEVELS: &[&str] = &["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"];
         let above = LEVELS
             .iter()
             .position(|level| *level == severity)

@@ -122,20 +122,17 @@ impl Compiler<'_> {
         };
         let case = &written.cases[number];
         let value = case.value.as_ref()?;
-        let condition = match &written.when {
-            Some(when) => {
-                let literal = value.to_json().to_string();
-                let source = format!("({}) == {literal}", when.value);
-                self.edge_condition(frame, arrow.from, when, &source, 1)?
-            }
+        let condition = if let Some(when) = &written.when {
+            let literal = value.to_json().to_string();
+            let source = format!("({}) == {literal}", when.value);
+            self.edge_condition(frame, arrow.from, when, &source, 1)?
+        } else {
             // Without an expression of the edge, each case is one.
-            None => {
-                let text = Text::new(
-                    value.as_scalar_text().unwrap_or_default().to_owned(),
-                    value.span,
-                );
-                self.edge_condition(frame, arrow.from, &text, &text.value, 0)?
-            }
+            let text = Text::new(
+                value.as_scalar_text().unwrap_or_default().to_owned(),
+                value.span,
+            );
+            self.edge_condition(frame, arrow.from, &text, &text.value, 0)?
         };
         Some(EdgeMode::Switch(SwitchCase::When(condition)))
     }

@@ -191,7 +191,7 @@ fn arrows_of(edge: usize, written: &Edge, ids: &HashMap<&str, usize>, arrows: &m
             Some(default) => add(id(&default.value), Case::Default),
             // `to` is required by the schema; where it repeats a case it says nothing more.
             None if written.cases.iter().all(|case| case.to.value != *to) => {
-                add(id(to), Case::Default)
+                add(id(to), Case::Default);
             }
             None => {}
         }
@@ -201,6 +201,13 @@ fn arrows_of(edge: usize, written: &Edge, ids: &HashMap<&str, usize>, arrows: &m
     if let Some(default) = &written.default_to {
         add(id(&default.value), Case::Default);
     }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    New,
+    Open,
+    Done,
 }
 
 /// Marks arrows that close a cycle, found depth first from the nodes that nothing leads to.
@@ -216,12 +223,6 @@ fn mark_back(arrows: &mut [Arrow], workflow: &Workflow) {
             out[arrow.from].push(n);
             incoming[arrow.to] += 1;
         }
-    }
-    #[derive(Clone, Copy, PartialEq)]
-    enum Mark {
-        New,
-        Open,
-        Done,
     }
     let mut marks = vec![Mark::New; count];
     let roots = (0..count).filter(|n| incoming[*n] == 0);

@@ -17,7 +17,7 @@ use crate::plan::model::GateIndex;
 use crate::plan::template::{Part, Reference, RunValues, Template};
 
 const INTERVAL: Duration = Duration::from_secs(15);
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Argo's default.
 const CONSECUTIVE_ERRORS: u32 = 4;
 
@@ -175,10 +175,10 @@ impl Compiler<'_> {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
                 Part::Reference(reference) if reference.to_string() == "window" => {
-                    text.push_str("{{window}}")
+                    text.push_str("{{window}}");
                 }
                 Part::Reference(reference) => {
-                    text.push_str(&self.known_value(name, query, reference)?)
+                    text.push_str(&self.known_value(name, query, reference)?);
                 }
             }
         }
@@ -197,7 +197,7 @@ impl Compiler<'_> {
             };
         }
         if reference.namespace == Namespace::Env {
-            self.capture(&reference.head().to_owned());
+            self.capture(reference.head());
         }
         let found = match reference.head() {
             "service" => self
@@ -249,10 +249,9 @@ impl Compiler<'_> {
             return Some(Rule::Range { min, max });
         }
         let syntax = match written.syntax.map(|syntax| syntax.value) {
-            Some(settings::Syntax::Cel) => expr::Syntax::Cel,
-            Some(settings::Syntax::Expr) => expr::Syntax::Expr,
             None if compat == Compat::Argo => expr::Syntax::Expr,
-            None => expr::Syntax::Cel,
+            Some(settings::Syntax::Expr) => expr::Syntax::Expr,
+            Some(settings::Syntax::Cel) | None => expr::Syntax::Cel,
         };
         let name = &written.name.value;
         let mut read = |text: &Option<Text>| match text {

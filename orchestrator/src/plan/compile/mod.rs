@@ -41,9 +41,9 @@ pub(super) use nodes::handles_failure;
 pub(super) use words::names_secret;
 
 /// How long a blocked run waits for a person where nothing is said.
-const DECISION: Duration = Duration::from_secs(15 * 60);
+const DECISION: Duration = Duration::from_mins(15);
 /// How long 100 % is watched where nothing is said and no gate looks further back.
-const BAKE: Duration = Duration::from_secs(5 * 60);
+const BAKE: Duration = Duration::from_mins(5);
 
 /// Makes a plan. There is one if and only if there are no errors.
 pub fn compile(inputs: &Inputs) -> (Option<Plan>, Diagnostics) {

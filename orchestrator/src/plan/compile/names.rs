@@ -2,7 +2,8 @@
 
 use super::Compiler;
 use super::frame::Frame;
-use crate::diagnostic::{Span, codes, did_you_mean, nearest, quote};
+use super::read::inside;
+use crate::diagnostic::{Diagnostics, Span, Spanned, codes, did_you_mean, nearest, quote};
 use crate::plan::template::{Namespace, Part, Reference, Segment};
 
 /// Outputs that every node has.
@@ -30,10 +31,26 @@ pub(super) enum Upstream {
 pub(super) struct Place<'f> {
     pub(super) frame: &'f Frame<'f>,
     pub(super) local: usize,
-    pub(super) span: Span,
+    pub(super) at: At<'f>,
+}
+
+/// Where in a file. Lines are only counted when there is something to tell: that takes as long as the file is.
+#[derive(Clone, Copy)]
+pub(super) enum At<'f> {
+    /// Exactly here.
+    Span(Span),
+    /// These bytes of a text.
+    Inside(Spanned<&'f str>, usize, usize),
 }
 
 impl Place<'_> {
+    pub(super) fn span(&self, d: &Diagnostics) -> Span {
+        match self.at {
+            At::Span(span) => span,
+            At::Inside(text, start, end) => inside(&d.file(text.span.origin), &text, start, end),
+        }
+    }
+
     fn node(&self) -> String {
         self.frame.plan_id(self.local)
     }
@@ -61,7 +78,7 @@ impl Compiler<'_> {
     pub(super) fn resolve(&mut self, place: Place<'_>, reference: &Reference) -> Vec<Part> {
         let found = match reference.namespace {
             Namespace::Name => self.resolve_name(place, reference),
-            Namespace::Outputs => self.resolve_output(place, reference),
+            Namespace::Outputs => Some(self.resolve_output(place, reference)),
             Namespace::Inputs => self.resolve_input(place, reference),
             Namespace::Env => self.resolve_env(reference),
             Namespace::Secrets => {
@@ -74,8 +91,9 @@ impl Compiler<'_> {
             (Some(parts), _) => parts,
             (None, Some(default)) => vec![Part::Literal(default.clone())],
             (None, None) => {
+                let span = place.span(&self.d);
                 self.missing
-                    .add(&reference.to_string(), &place.node(), place.span);
+                    .add(&reference.to_string(), &place.node(), span);
                 Vec::new()
             }
         }
@@ -98,7 +116,7 @@ impl Compiler<'_> {
         if reference.path.len() > 1
             && let Some(node) = place.frame.find(head)
         {
-            return self.output_of(place, node, reference, 1);
+            return Some(self.output_of(place, node, reference, 1));
         }
         self.resolve_input(place, reference)
             .or_else(|| self.resolve_env(reference))
@@ -114,7 +132,8 @@ impl Compiler<'_> {
             quote(name),
             super::words::list(&ids)
         );
-        let diagnostic = self.d.error(codes::AMBIGUOUS_NAME, place.span, message);
+        let span = place.span(&self.d);
+        let diagnostic = self.d.error(codes::AMBIGUOUS_NAME, span, message);
         for node in nodes.iter().take(3) {
             diagnostic.related(place.frame.node(*node).id.span, "declares it");
         }
@@ -124,7 +143,7 @@ impl Compiler<'_> {
         ));
     }
 
-    fn resolve_output(&mut self, place: Place<'_>, reference: &Reference) -> Option<Vec<Part>> {
+    fn resolve_output(&mut self, place: Place<'_>, reference: &Reference) -> Vec<Part> {
         // An id may hold dots: the longest that fits.
         let mut id = String::new();
         let mut found = None;
@@ -147,10 +166,11 @@ impl Compiler<'_> {
                 .map(|node| node.id.value.as_str());
             let message = format!("{} names no node of the workflow", quote(reference.head()));
             let hint = did_you_mean(reference.head(), ids);
+            let span = place.span(&self.d);
             self.d
-                .error(codes::UNKNOWN_NODE, place.span, message)
+                .error(codes::UNKNOWN_NODE, span, message)
                 .help_opt(hint);
-            return Some(Vec::new());
+            return Vec::new();
         };
         self.output_of(place, node, reference, used)
     }
@@ -162,41 +182,44 @@ impl Compiler<'_> {
         node: usize,
         reference: &Reference,
         used: usize,
-    ) -> Option<Vec<Part>> {
+    ) -> Vec<Part> {
         let target = place.frame.node(node);
         let id = &target.id.value;
         let Some(Segment::Name(output)) = reference.path.get(used) else {
+            let span = place.span(&self.d);
             self.d
                 .error(
                     codes::UNKNOWN_OUTPUT,
-                    place.span,
+                    span,
                     format!(
                         "{} names a node, not one of its outputs",
                         quote(&reference.to_string())
                     ),
                 )
                 .help(format!("write `outputs.{id}.NAME`"));
-            return Some(Vec::new());
+            return Vec::new();
         };
         let declared = || target.outputs.iter().map(|port| port.name.value.as_str());
         if !declared().any(|name| name == output) && !ALWAYS.contains(&output.as_str()) {
             let hint = nearest(output, declared().chain(ALWAYS.iter().copied()))
                 .map(|near| format!("did you mean {}?", quote(near)));
+            let span = place.span(&self.d);
             self.d
                 .error(
                     codes::UNKNOWN_OUTPUT,
-                    place.span,
+                    span,
                     format!("node {} declares no output {}", quote(id), quote(output)),
                 )
                 .help_opt(hint)
                 .help(format!("add it to `outputs` of {}", quote(id)));
-            return Some(Vec::new());
+            return Vec::new();
         }
         if node == place.local || !place.frame.runs_before(node, place.local) {
+            let span = place.span(&self.d);
             self.d
                 .error(
                     codes::NOT_UPSTREAM,
-                    place.span,
+                    span,
                     format!(
                         "node {} does not run before {}",
                         quote(id),
@@ -204,11 +227,11 @@ impl Compiler<'_> {
                     ),
                 )
                 .help("add an edge between them, or use an output of a node that runs before");
-            return Some(Vec::new());
+            return Vec::new();
         }
         let mut path = vec![Segment::Name(place.frame.plan_id(node))];
         path.extend(reference.path[used..].iter().cloned());
-        Some(outputs(path, reference))
+        outputs(path, reference)
     }
 
     fn resolve_input(&mut self, place: Place<'_>, reference: &Reference) -> Option<Vec<Part>> {

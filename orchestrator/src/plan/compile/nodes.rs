@@ -316,7 +316,7 @@ impl Compiler<'_> {
     /// Unit of a measured output where none is declared: that of its query, or by convention (S9).
     fn measured_unit(&mut self, cx: Cx<'_>, output: &str) -> Option<canary_analyzer::unit::Unit> {
         let settings = std::rc::Rc::clone(&self.settings);
-        let own = self.own_queries(cx);
+        let own = super::query::own_queries(cx);
         let query = own
             .iter()
             .find(|(name, _)| name.value == output)

@@ -15,19 +15,10 @@ use crate::osop::settings::{self, QuerySettings, read_query_map};
 use crate::osop::tree::Value;
 use crate::plan::template::{Part, Reference, Template};
 
-const WINDOW: Duration = Duration::from_secs(300);
+const WINDOW: Duration = Duration::from_mins(5);
 const STEP: Duration = Duration::from_secs(15);
 
 impl Compiler<'_> {
-    /// Queries written in the node.
-    pub(super) fn own_queries(&mut self, cx: Cx<'_>) -> Vec<(Text, QuerySettings)> {
-        match cx.runtime.get("queries").and_then(Value::as_map) {
-            // Problems are told once, when the work is made.
-            Some(map) => read_query_map(map, &mut Diagnostics::default()),
-            None => Vec::new(),
-        }
-    }
-
     pub(super) fn query(&mut self, cx: Cx<'_>, range: bool) -> Option<Made> {
         let own = match self.take(cx, "queries", cx.runtime.get_map("queries")) {
             Some(map) => read_query_map(map.value, &mut self.d),
@@ -93,7 +84,10 @@ impl Compiler<'_> {
             return None;
         }
         let work = QueryWork {
-            url: self.source_url(cx)?,
+            url: match self.source_url(cx)? {
+                Asked::Settings => None,
+                Asked::Address(url) => Some(url),
+            },
             range,
             queries,
             window: self.seconds(cx, "window_sec").unwrap_or(WINDOW),
@@ -108,15 +102,15 @@ impl Compiler<'_> {
     }
 
     /// The address of the node; or none where the profile names a source, which knows more about it (credentials, certificates).
-    fn source_url(&mut self, cx: Cx<'_>) -> Option<Option<Template>> {
+    fn source_url(&mut self, cx: Cx<'_>) -> Option<Asked> {
         let settings = std::rc::Rc::clone(&self.settings);
         let own = self.text(cx, "url");
         match (&settings.sources.prometheus, own) {
-            (Some(_), None) => Some(None),
+            (Some(_), None) => Some(Asked::Settings),
             (Some(source), Some(url))
                 if source.span.origin == Origin::Profile && url.span.origin == Origin::Workflow =>
             {
-                Some(None)
+                Some(Asked::Settings)
             }
             (_, Some(url)) => {
                 let base = url
@@ -125,7 +119,9 @@ impl Compiler<'_> {
                     .next()
                     .unwrap_or_default()
                     .trim_end_matches('/');
-                Some(Some(self.template(cx, Spanned::new(base, url.span))?))
+                Some(Asked::Address(
+                    self.template(cx, Spanned::new(base, url.span))?,
+                ))
             }
             (None, None) => {
                 self.d
@@ -213,9 +209,8 @@ impl Compiler<'_> {
                 Some(Dimension::Ratio) => "unit: ratio",
                 _ => "unit: none",
             };
-            lines.push_str(&format!(
-                "\n  {stem}: {{query: 'PROMQL with [{{{{window}}}}]', {unit}}}"
-            ));
+            let piece = format!("\n  {stem}: {{query: 'PROMQL with [{{{{window}}}}]', {unit}}}");
+            lines.push_str(&piece);
         }
         let span = missing.first().map_or(cx.span(), |port| port.span);
         self.d
@@ -229,4 +224,21 @@ fn describe(unit: Unit) -> String {
         Dimension::Plain => "plain numbers".to_owned(),
         _ => unit.to_string(),
     }
+}
+
+/// Queries written in the node.
+pub(super) fn own_queries(cx: Cx<'_>) -> Vec<(Text, QuerySettings)> {
+    match cx.runtime.get("queries").and_then(Value::as_map) {
+        // Problems are told once, when the work is made.
+        Some(map) => read_query_map(map, &mut Diagnostics::default()),
+        None => Vec::new(),
+    }
+}
+
+/// Who is asked.
+enum Asked {
+    /// The source of the settings.
+    Settings,
+    /// This address.
+    Address(Template),
 }

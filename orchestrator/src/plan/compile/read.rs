@@ -7,7 +7,7 @@ use canary_analyzer::duration;
 
 use super::Compiler;
 use super::frame::Frame;
-use super::names::Place;
+use super::names::{At, Place};
 use crate::diagnostic::{SourceFile, Span, Spanned, codes, quote};
 use crate::node::spec::ProcessSpec;
 use crate::osop::model::Node;
@@ -27,11 +27,11 @@ pub(super) struct Cx<'f> {
 }
 
 impl Cx<'_> {
-    pub(super) fn place(&self, span: Span) -> Place<'_> {
+    pub(super) fn place<'p>(&'p self, at: At<'p>) -> Place<'p> {
         Place {
             frame: self.frame,
             local: self.local,
-            span,
+            at,
         }
     }
 
@@ -197,21 +197,14 @@ impl Compiler<'_> {
                 {
                     return vec![part];
                 }
-                let place = self.reference_place(text, reference);
-                self.resolve(cx.place(place), reference)
+                let start = text.value.find(reference.head()).unwrap_or(0);
+                let end = (start + reference.head().len()).min(text.value.len());
+                self.resolve(cx.place(At::Inside(text, start, end)), reference)
             })),
             Err(error) => {
                 self.reference_error(text, &error);
                 None
             }
-        }
-    }
-
-    fn reference_place(&self, text: Spanned<&str>, reference: &Reference) -> Span {
-        let file = self.d.file(text.span.origin);
-        match text.value.find(reference.head()) {
-            Some(at) => inside(&file, &text, at, at + reference.head().len()),
-            None => text.span,
         }
     }
 
@@ -239,17 +232,16 @@ impl Compiler<'_> {
 
     /// Text, number or boolean as a template.
     pub(super) fn scalar(&mut self, cx: Cx<'_>, value: &Value, key: &str) -> Option<Template> {
-        match value.as_scalar_text() {
-            Some(text) => self.template(cx, Spanned::new(text, value.span)),
-            None => {
-                let message = format!(
-                    "`runtime.{key}` of {} must be a text, found {}",
-                    cx.what(),
-                    value.kind()
-                );
-                self.d.error(codes::WRONG_TYPE, value.span, message);
-                None
-            }
+        if let Some(text) = value.as_scalar_text() {
+            self.template(cx, Spanned::new(text, value.span))
+        } else {
+            let message = format!(
+                "`runtime.{key}` of {} must be a text, found {}",
+                cx.what(),
+                value.kind()
+            );
+            self.d.error(codes::WRONG_TYPE, value.span, message);
+            None
         }
     }
 
@@ -260,17 +252,14 @@ impl Compiler<'_> {
         };
         let mut paths = BTreeMap::new();
         for (name, value) in map.value.iter() {
-            match value.as_text() {
-                Some(path) => {
-                    paths.insert(name.value.clone(), path.to_owned());
-                }
-                None => {
-                    let message = format!(
-                        "`runtime.{key}` of {} maps an output to a path like `$.data.id`",
-                        cx.what()
-                    );
-                    self.d.error(codes::WRONG_TYPE, value.span, message);
-                }
+            if let Some(path) = value.as_text() {
+                paths.insert(name.value.clone(), path.to_owned());
+            } else {
+                let message = format!(
+                    "`runtime.{key}` of {} maps an output to a path like `$.data.id`",
+                    cx.what()
+                );
+                self.d.error(codes::WRONG_TYPE, value.span, message);
             }
         }
         paths
@@ -325,16 +314,15 @@ impl Compiler<'_> {
     fn codes(&mut self, cx: Cx<'_>) -> Vec<i32> {
         let mut codes = Vec::new();
         for code in self.texts(cx, "success_codes") {
-            match code.value.parse() {
-                Ok(code) => codes.push(code),
-                Err(_) => {
-                    let message = format!(
-                        "`runtime.success_codes` of {} are whole numbers, found {}",
-                        cx.what(),
-                        quote(code.value)
-                    );
-                    self.d.error(codes::WRONG_TYPE, code.span, message);
-                }
+            if let Ok(code) = code.value.parse() {
+                codes.push(code);
+            } else {
+                let message = format!(
+                    "`runtime.success_codes` of {} are whole numbers, found {}",
+                    cx.what(),
+                    quote(code.value)
+                );
+                self.d.error(codes::WRONG_TYPE, code.span, message);
             }
         }
         codes

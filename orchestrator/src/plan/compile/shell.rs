@@ -1,7 +1,7 @@
 //! Commands of a shell: `command` of any node.
 
 use super::Compiler;
-use super::names::{Upstream, upstream};
+use super::names::{At, Upstream, upstream};
 use super::nodes::Made;
 use super::read::{Cx, inside};
 use super::words;
@@ -67,63 +67,33 @@ impl Compiler<'_> {
             }
         };
         script = script.replaced(|reference| {
-            let at = text.value.find(reference.head()).unwrap_or(0);
-            let span = inside(
-                &file,
-                &text,
-                at,
-                (at + reference.head().len()).min(text.value.len()),
-            );
-            self.resolve(cx.place(span), reference)
+            let start = text.value.find(reference.head()).unwrap_or(0);
+            let end = (start + reference.head().len()).min(text.value.len());
+            self.resolve(cx.place(At::Inside(text, start, end)), reference)
         });
         for used in script.uses().to_vec() {
             if words::is_shell_variable(&used.name)
                 || script.may_set(&used.name)
-                || self.sets_variable(cx, &used.name)
+                || sets_variable(cx, &used.name)
             {
                 continue;
             }
-            let span = inside(&file, &text, used.start, used.end);
             let mut reference = Reference::new(Namespace::Name, &used.name);
             if used.has_default {
                 // Without a value the shell's own default holds: the variable is left unset.
                 reference.default = Some(String::new());
             }
-            let parts = self.resolve(cx.place(span), &reference);
+            let at = At::Inside(text, used.start, used.end);
+            let parts = self.resolve(cx.place(at), &reference);
             if !matches!(parts.as_slice(), [Part::Literal(text)] if text.is_empty())
                 && !parts.is_empty()
             {
-                let template = without_default(Template::from_parts(used.name.clone(), parts));
+                let template = without_default(&Template::from_parts(used.name.clone(), parts));
                 script.export(&used.name, template, !used.has_default);
             }
         }
         self.export_known(cx, &mut script);
         Some(script)
-    }
-
-    /// `env` of the workflow or the node sets it.
-    fn sets_variable(&self, cx: Cx<'_>, name: &str) -> bool {
-        let in_map = |key: &str| {
-            cx.runtime
-                .get(key)
-                .and_then(|value| value.as_map())
-                .is_some_and(|map| map.get(name).is_some())
-        };
-        cx.frame
-            .workflow
-            .env
-            .iter()
-            .any(|(known, _)| known.value == name)
-            || in_map("env")
-            || in_map("environment")
-            || cx.node.security.as_ref().is_some_and(|security| {
-                security
-                    .secrets
-                    .iter()
-                    .chain(&security.credentials)
-                    .chain(&security.secret_ref)
-                    .any(|secret| secret.value == name)
-            })
     }
 
     /// Declared inputs, outputs of the nodes right before, and variables, for what the command starts.
@@ -210,7 +180,7 @@ impl Compiler<'_> {
         match Script::parse(text, false) {
             Ok(script) => Some(script.replaced(|reference| {
                 let span = cx.runtime_place(reference.head());
-                self.resolve(cx.place(span), reference)
+                self.resolve(cx.place(At::Span(span)), reference)
             })),
             Err(errors) => {
                 for error in errors {
@@ -224,7 +194,32 @@ impl Compiler<'_> {
     }
 }
 
-fn without_default(template: Template) -> Template {
+/// `env` of the workflow or the node sets it.
+fn sets_variable(cx: Cx<'_>, name: &str) -> bool {
+    let in_map = |key: &str| {
+        cx.runtime
+            .get(key)
+            .and_then(|value| value.as_map())
+            .is_some_and(|map| map.get(name).is_some())
+    };
+    cx.frame
+        .workflow
+        .env
+        .iter()
+        .any(|(known, _)| known.value == name)
+        || in_map("env")
+        || in_map("environment")
+        || cx.node.security.as_ref().is_some_and(|security| {
+            security
+                .secrets
+                .iter()
+                .chain(&security.credentials)
+                .chain(&security.secret_ref)
+                .any(|secret| secret.value == name)
+        })
+}
+
+fn without_default(template: &Template) -> Template {
     template.replaced(|reference| {
         vec![Part::Reference(Reference {
             default: None,
@@ -253,7 +248,8 @@ pub(super) fn word(text: &str) -> String {
                     .as_ref()
                     .map(|text| format!(":-{text}"))
                     .unwrap_or_default();
-                out.push_str(&format!("{{{{{reference}{default}}}}}"));
+                let piece = format!("{{{{{reference}{default}}}}}");
+                out.push_str(&piece);
             }
         }
     }

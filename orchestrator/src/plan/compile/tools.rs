@@ -539,9 +539,10 @@ impl Compiler<'_> {
         for (name, value) in variables {
             let json = match value.as_text() {
                 Some(text) => match self.template(cx, Spanned::new(text, value.span)) {
-                    Some(template) => match template.as_literal() {
-                        Some(literal) => literal.into(),
-                        None => {
+                    Some(template) => {
+                        if let Some(literal) = template.as_literal() {
+                            literal.into()
+                        } else {
                             let variable = format!(
                                 "CANARY_VAR_{}",
                                 name.value
@@ -550,7 +551,7 @@ impl Compiler<'_> {
                             process.environment.insert(variable.clone(), template);
                             format!("{{{{ lookup('ansible.builtin.env', '{variable}') }}}}").into()
                         }
-                    },
+                    }
                     None => continue,
                 },
                 None => value.to_json(),

@@ -27,8 +27,7 @@ pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
         let label = escape(&label(edge));
         let arrow = match edge.mode {
             EdgeMode::Parallel => "==>",
-            EdgeMode::Sequential => "-->",
-            EdgeMode::Loop(_) => "-->",
+            EdgeMode::Sequential | EdgeMode::Loop(_) => "-->",
             EdgeMode::Conditional(_)
             | EdgeMode::Otherwise
             | EdgeMode::Switch(_)

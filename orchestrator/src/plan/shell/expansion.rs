@@ -162,7 +162,8 @@ impl Scanner<'_> {
         let odd = self.until(b'}', quoting);
         self.forbidden = outer;
         if odd {
-            for place in self.places[first..].to_vec() {
+            let inside: Vec<_> = self.places[first..].to_vec();
+            for place in inside {
                 self.refuse(place, PARAMETER.why, PARAMETER.help);
             }
         }

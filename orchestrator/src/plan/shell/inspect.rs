@@ -204,7 +204,9 @@ pub(super) fn assignments(
     match stage.words[at].program() {
         "." | "source" | "eval" => *sources_others = true,
         "read" | "mapfile" | "readarray" | "getopts" => {
-            arguments.iter().for_each(|word| names(&word.text));
+            for word in arguments {
+                names(&word.text);
+            }
         }
         // `export X` without a value uses a variable that is set elsewhere.
         declare if DECLARE.contains(&declare) => {

@@ -576,7 +576,8 @@ impl<'a> Scanner<'a> {
                 Expect::Command
             }
             (Expect::Command, "then" | "else" | "elif" | "do" | "!" | "time")
-            | (Expect::ForIn, "do") => Expect::Command,
+            | (Expect::ForIn, "do")
+            | (Expect::FunctionName, _) => Expect::Command,
             (Expect::Command, "for" | "select") => {
                 frame.groups.push(self.places.len());
                 Expect::ForName
@@ -611,7 +612,6 @@ impl<'a> Scanner<'a> {
             }
             (Expect::CaseSubject, _) => Expect::CaseIn,
             (Expect::CaseIn | Expect::Pattern, _) => Expect::Pattern,
-            (Expect::FunctionName, _) => Expect::Command,
         };
     }
 
