@@ -15,6 +15,9 @@ use crate::plan::{NodeIndex, OnFailure};
 /// The way back does not wait longer than this for weight 0 to be seen.
 const OFF_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Weight 0 is written again and again for at least this long: giving up leaves a bad version with its traffic.
+const OFF_BOUND: Duration = Duration::from_secs(15 * 60);
+
 /// How long the count of what the canary cost is waited for.
 const COST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -277,12 +280,7 @@ impl Machine<'_> {
                     self.end_way(None);
                     return true;
                 }
-                if self.at
-                    >= after(
-                        failing.since,
-                        self.plan.deadlines.decision.max(OFF_PATIENCE),
-                    )
-                {
+                if self.at >= after(failing.since, self.off_bound()) {
                     let problem = self
                         .s
                         .traffic
@@ -297,6 +295,11 @@ impl Machine<'_> {
         }
     }
 
+    /// How long weight 0 is written before the run ends without having seen it.
+    fn off_bound(&self) -> Duration {
+        self.plan.deadlines.decision.max(OFF_BOUND)
+    }
+
     /// When the way back goes on by itself.
     pub(super) fn way_due(&self) -> Option<Timestamp> {
         let Stage::Failing(failing) = &self.s.stage else {
@@ -307,10 +310,7 @@ impl Machine<'_> {
         }
         Some(match failing.way {
             Way::Off => after(failing.since, OFF_PATIENCE),
-            Way::Back { .. } => after(
-                failing.since,
-                self.plan.deadlines.decision.max(OFF_PATIENCE),
-            ),
+            Way::Back { .. } => after(failing.since, self.off_bound()),
         })
         // What has passed is waited for no more: other nodes have to end first.
         .filter(|due| *due > self.at)

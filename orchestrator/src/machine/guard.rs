@@ -110,8 +110,13 @@ impl Machine<'_> {
 
     /// Native `promote`: 100 %, watched, then the workload.
     pub(super) fn start_promote(&mut self, node: NodeIndex) -> bool {
-        if self.s.bake.is_some() {
-            return false;
+        match &self.s.bake {
+            // It was watched already: only the workload's command is made again.
+            Some(bake) if bake.node == Some(node) && self.s.nodes[node.0].tries() > 0 => {
+                return self.start_attempt(node);
+            }
+            Some(_) => return false,
+            None => {}
         }
         let started = if self.s.traffic.desired == Weight::FULL && self.s.traffic.since.is_some() {
             self.begin(node);

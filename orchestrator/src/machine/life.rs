@@ -366,6 +366,10 @@ impl Machine<'_> {
     pub(super) fn running_until(&self, node: NodeIndex) -> Option<jiff::Timestamp> {
         let timeout = self.plan.node(node).timeout?;
         let started = self.s.nodes[node.0].attempt_at?;
+        if matches!(self.plan.node(node).action, Action::Promote) && !self.has_executor(node) {
+            // The bake has a length of its own; the bound is that of the workload's command.
+            return None;
+        }
         let bound = after(started, timeout);
         // The executor knows the bound too and is the one to end the attempt.
         Some(if self.has_executor(node) {

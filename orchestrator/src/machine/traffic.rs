@@ -16,6 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// A weight that is written and not yet in effect is read again this often.
 const LOOK_PENDING: Duration = Duration::from_secs(1);
 
+/// A weight that was read this long ago is looked at again before it rises.
+const JUST_SEEN: Duration = Duration::from_secs(1);
+
 /// A router that does not answer at all.
 const NO_ANSWER: Duration = Duration::from_secs(30);
 
@@ -164,6 +167,14 @@ impl Machine<'_> {
         }
     }
 
+    /// The weight was read a moment ago.
+    fn just_seen(&self) -> bool {
+        self.s
+            .traffic
+            .observed_at
+            .is_some_and(|seen| self.at <= after(seen, JUST_SEEN))
+    }
+
     /// The node would raise the weight.
     pub(super) fn raises(&self, node: NodeIndex) -> bool {
         match self.plan.node(node).action {
@@ -182,6 +193,13 @@ impl Machine<'_> {
         }
         if rises && self.raise_held().is_some() {
             return self.want_evidence(node);
+        }
+        if rises && !self.just_seen() {
+            // Look before every step up: never on top of what somebody else did.
+            if self.s.traffic.out.is_none() {
+                self.observe();
+            }
+            return false;
         }
         if !rises
             && (self

@@ -160,8 +160,9 @@ impl Outsider {
                     self.writes.insert(*command, None);
                     self.last_question = *command;
                 }
+                // Asked again: the question before will not be answered any more.
                 Command::Measure { gate, watch, .. } => {
-                    *self.asked.entry((*gate, *watch)).or_default() += 1
+                    self.asked.insert((*gate, *watch), 1);
                 }
                 Command::StartNode { node, .. } | Command::Workload { node, .. } => {
                     let again = self.completed.contains_key(node);
