@@ -70,7 +70,7 @@ fn a_failing_check_takes_traffic_off_then_runs_the_rollback_node() {
     );
     let last = simulation.notifications().last().unwrap();
     assert!(
-        last.headline.contains("errors: measured Fail (at 10 %)"),
+        last.headline.contains("measured Fail (at 10 %)"),
         "{}",
         last.headline
     );
@@ -183,7 +183,7 @@ fn no_data_blocks_and_good_evidence_unblocks() {
     let seen = report(&plan, simulation.state(), simulation.now());
     assert_eq!(seen.phase, RunPhase::Blocked, "{seen:#?}");
     assert!(
-        seen.waits[0].why.contains("errors: no data"),
+        seen.waits[0].why.contains("no data"),
         "{}",
         seen.waits[0].why
     );
