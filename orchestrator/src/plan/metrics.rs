@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use canary_analyzer::metric::{LatencyConfig, LatencyUnit, MetricError, MetricsConfig, RequestsConfig, ServiceMetrics};
+use canary_analyzer::metric::{
+    LatencyConfig, LatencyUnit, MetricError, MetricsConfig, RequestsConfig, ServiceMetrics,
+};
 
 use crate::osop::model::Text;
 use crate::osop::settings::{self, Settings};
