@@ -64,13 +64,18 @@ impl Receiver {
         format!("http://{}", self.address)
     }
 
-    /// Everything that came so far.
+    /// Everything that came so far; what is not answered yet, too.
     pub fn received(&self) -> Vec<Received> {
         self.shared
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Waits until something came for which `wanted` is true.
@@ -136,12 +141,12 @@ fn serve(
             headers,
             body: String::from_utf8_lossy(&body).into_owned(),
         };
-        let (status, text) = answer(&received);
         kept.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(received);
+            .push(received.clone());
         kept.1.notify_all();
+        let (status, text) = answer(&received);
         let mut stream = reader.get_ref();
         write!(
             stream,
