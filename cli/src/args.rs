@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Graph(commands::graph::Args),
     /// Judge gates now, without a release
     Analyze(commands::analyze::Args),
+    /// Test gates and workflows on a virtual clock, without a network
+    Test(commands::test::Args),
     /// Say where a release stands, what it waits for, and why
     Status(commands::status::Args),
     /// List the releases that are active or interrupted

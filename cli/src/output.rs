@@ -84,11 +84,6 @@ impl Output {
         ExitCode::from(error.code)
     }
 
-    /// Text for stdout in a colour.
-    pub(crate) fn paint(&self, text: &str, color: AnsiColor) -> String {
-        painted(text, color, self.color)
-    }
-
     /// Text for stderr in a colour.
     pub(crate) fn paint_talk(&self, text: &str, color: AnsiColor) -> String {
         painted(text, color, self.talk_color)

@@ -16,6 +16,7 @@ pub(crate) mod proxy;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod test;
 pub(crate) mod validate;
 
 use crate::args::Command;
@@ -35,6 +36,7 @@ pub(crate) fn dispatch(
         Command::Validate(args) => validate::run(&args, environment, output),
         Command::Graph(args) => graph::run(&args, environment, output),
         Command::Analyze(args) => analyze::run(&args, environment, output),
+        Command::Test(args) => test::run(&args, output),
         Command::Status(args) => status::run(&args, environment, output),
         Command::List(args) => list::list(&args, environment, output),
         Command::History(args) => list::history(&args, environment, output),

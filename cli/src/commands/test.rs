@@ -33,7 +33,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> CommandResult {
     for file in &args.files {
         let text = workflow::read(file)?;
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-        let load = move |name: &str| workflow::read(&directory.join(name)).map_err(|error| error.to_string());
+        let load = move |name: &str| {
+            workflow::read(&directory.join(name)).map_err(|error| error.to_string())
+        };
         let result = scenario::run(SourceFile::new(file.display().to_string(), text), &load);
         workflow::say(&result.diagnostics, output);
         wrong |= result.diagnostics.has_errors();

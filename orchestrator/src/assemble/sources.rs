@@ -13,10 +13,10 @@ use canary_analyzer::source::{
 use jiff::Timestamp;
 
 use super::error::AssembleError;
-use super::metrics::service_metrics;
 use crate::node::secrets::Secrets;
 use crate::osop::model::Text;
 use crate::osop::settings::{Auth, PrometheusSettings, ScrapeSettings, Settings};
+use crate::plan::service_metrics;
 
 /// The sources of one release.
 #[derive(Debug, Clone)]
@@ -34,7 +34,8 @@ impl Sources {
         directory: &Path,
         secrets: &Secrets,
     ) -> Result<Self, AssembleError> {
-        let metrics = service_metrics(settings, service)?;
+        let metrics = service_metrics(settings, service)
+            .map_err(|error| AssembleError::Metrics(error.to_string()))?;
         let prometheus = match &settings.sources.prometheus {
             None => None,
             Some(prometheus) => {
@@ -203,10 +204,8 @@ pub fn prometheus_options(
     for (name, variable) in &settings.headers_env {
         headers.push((name.value.clone(), secrets.resolve(&variable.value)?));
     }
-    let key = match read("key_file", &settings.tls.key_file)? {
-        None => None,
-        Some(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned().into()),
-    };
+    let key = read("key_file", &settings.tls.key_file)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned().into());
     Ok(PrometheusOptions {
         auth,
         headers,

@@ -34,6 +34,7 @@ codes! {
     WRONG_TYPE = "wrong-type", "A value has another type than the schema asks for.";
     UNQUOTED_TEXT = "unquoted-text", "A text is written like a number and should be quoted.";
     MISSING_KEY = "missing-key", "A required key is missing.";
+    WRONG_METRICS = "wrong-metrics", "The service's metrics cannot be made of what the settings say: a preset, a parameter or a selector.";
     UNKNOWN_KEY = "unknown-key", "A key is not part of the schema.";
     UNKNOWN_VALUE = "unknown-value", "A value is not one of those that the schema allows.";
     OUT_OF_RANGE = "out-of-range", "A number or duration is outside its range.";

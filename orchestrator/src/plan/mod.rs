@@ -5,6 +5,7 @@ mod compile;
 mod describe;
 pub mod draw;
 mod inputs;
+mod metrics;
 mod model;
 mod reference;
 mod script;
@@ -17,6 +18,7 @@ mod tests;
 pub use compile::compile;
 pub use describe::{Description, Step, describe};
 pub use inputs::Inputs;
+pub use metrics::service_metrics;
 pub use model::{
     Action, Analyze, Approval, Deadlines, Edge, EdgeIndex, EdgeMode, GateIndex, Join, Node,
     NodeIndex, OnFailure, Output, Plan, Retry, SwitchCase, Task, Values, VerifyWeight,

@@ -39,7 +39,7 @@ impl SecretRef {
 pub struct PrometheusSettings {
     /// The whole mapping.
     pub span: Span,
-    /// Base URL, without `/api/v1`; may hold variables.
+    /// Base URL, without `/api/v1`.
     pub url: Text,
     /// How it is authenticated.
     pub auth: Auth,

@@ -30,6 +30,7 @@ use canary_analyzer::gate::Gate;
 
 use super::checks;
 use super::inputs::Inputs;
+use super::metrics::service_metrics;
 use super::model::{Action, Deadlines, Edge, GateIndex, Node, OnFailure, Plan, Values};
 use crate::diagnostic::{Diagnostics, Origin, SourceFile, Span, codes, quote};
 use crate::osop::model::Workflow;
@@ -135,6 +136,7 @@ impl<'i> Compiler<'i> {
     fn finish(mut self, workflow: &Workflow) -> (Option<Plan>, Diagnostics) {
         self.report_missing();
         self.check_router(workflow);
+        self.check_metrics(workflow);
         checks::gates(&self.settings, &self.gates, &self.nodes, &mut self.d);
         let settings = Rc::unwrap_or_clone(self.settings);
         let window = self
@@ -183,6 +185,24 @@ impl<'i> Compiler<'i> {
         };
         let good = !self.d.has_errors();
         (good.then_some(plan), self.d)
+    }
+
+    /// Presets and names of metrics are looked up once here, so that a wrong one is known before anything runs.
+    fn check_metrics(&mut self, workflow: &Workflow) {
+        let service = self.settings.service.as_ref().unwrap_or(&workflow.id);
+        if let Err(error) = service_metrics(&self.settings, &service.value) {
+            let metrics = &self.settings.metrics;
+            let span = metrics
+                .preset
+                .as_ref()
+                .map(|preset| preset.span)
+                .or(metrics.span);
+            self.d.error(
+                codes::WRONG_METRICS,
+                span.unwrap_or(workflow.id.span),
+                error.to_string(),
+            );
+        }
     }
 
     fn read_values(&mut self, workflow: &Workflow) {

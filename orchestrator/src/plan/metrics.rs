@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use canary_analyzer::metric::{
-    LatencyConfig, LatencyUnit, MetricsConfig, RequestsConfig, ServiceMetrics,
+    LatencyConfig, LatencyUnit, MetricError, MetricsConfig, RequestsConfig, ServiceMetrics,
 };
 
-use super::error::AssembleError;
 use crate::osop::model::Text;
 use crate::osop::settings::{self, Settings};
 
@@ -14,7 +13,7 @@ use crate::osop::settings::{self, Settings};
 pub fn service_metrics(
     settings: &Settings,
     service: &str,
-) -> Result<Option<ServiceMetrics>, AssembleError> {
+) -> Result<Option<ServiceMetrics>, MetricError> {
     let metrics = &settings.metrics;
     if metrics.preset.is_none() && metrics.requests.is_none() {
         return Ok(None);
@@ -49,8 +48,5 @@ pub fn service_metrics(
     if let Some(namespace) = &settings.namespace {
         known.insert("namespace".to_owned(), namespace.value.clone());
     }
-    config
-        .resolve(&known)
-        .map(Some)
-        .map_err(|error| AssembleError::Metrics(error.to_string()))
+    config.resolve(&known).map(Some)
 }
