@@ -7,16 +7,11 @@ use serde_json::Value;
 
 use super::command::Command;
 use super::event::Watch;
-use super::failure::Fault;
-use super::names::Truth;
-use super::state::{Cause, EdgeLife, End, Life};
+use super::state::{Cause, End, Life};
 use super::step::{Machine, after, before, human};
 use super::traffic::Evidence;
 use super::watch::{Check, GateWatch, NO_ANSWER, evidence_deadline};
-use crate::plan::{Action, Analyze, EdgeMode, GateIndex, NodeIndex, SwitchCase, VerifyWeight};
-
-/// Without a bound of its own, the share of requests must agree with the weight within this time.
-const VERIFY_BOUND: std::time::Duration = std::time::Duration::from_secs(60);
+use crate::plan::{Action, Analyze, GateIndex, NodeIndex};
 
 /// What a check says after a look at it.
 enum Says {
@@ -52,7 +47,7 @@ impl Machine<'_> {
     }
 
     /// The weight is known and in force, or the canary has none by intention.
-    fn weight_ready(&self) -> bool {
+    pub(super) fn weight_ready(&self) -> bool {
         let traffic = &self.s.traffic;
         !self.s.graph.moves_traffic
             || (traffic.desired.is_zero() && traffic.observed.is_none_or(Weight::is_zero))
@@ -68,7 +63,7 @@ impl Machine<'_> {
         }
     }
 
-    fn run_check(&mut self, node: NodeIndex, analyze: &Analyze) -> bool {
+    pub(super) fn run_check(&mut self, node: NodeIndex, analyze: &Analyze) -> bool {
         let Some(mut check) = self.s.nodes[node.0].check.take() else {
             return false;
         };
@@ -105,7 +100,7 @@ impl Machine<'_> {
         true
     }
 
-    fn anchor_check(&self, check: &mut Check, analyze: &Analyze) {
+    pub(super) fn anchor_check(&self, check: &mut Check, analyze: &Analyze) {
         let at = self.at;
         check.started = Some(at);
         check.since = if self.s.traffic.desired.is_zero() {
@@ -127,7 +122,7 @@ impl Machine<'_> {
     }
 
     /// Asks for the measurements that are due; a question that nobody answered counts as an error.
-    fn measure_due(&mut self, check: &mut Check, watch: Watch) -> bool {
+    pub(super) fn measure_due(&mut self, check: &mut Check, watch: Watch) -> bool {
         let mut changed = false;
         for one in &mut check.gates {
             changed |= self.measure_one(one, watch, check.since);
@@ -151,7 +146,7 @@ impl Machine<'_> {
                 at: self.at,
                 phase: Phase::Error,
                 value: None,
-                message: format!("no answer within {}", human(NO_ANSWER)),
+                message: format!("{}: no answer within {}", gate.name, human(NO_ANSWER)),
                 no_data: false,
                 requests: None,
             };
@@ -176,7 +171,12 @@ impl Machine<'_> {
         true
     }
 
-    fn count(&self, one: &mut GateWatch, watch: Watch, measurement: Measurement) -> Verdict {
+    pub(super) fn count(
+        &self,
+        one: &mut GateWatch,
+        watch: Watch,
+        measurement: Measurement,
+    ) -> Verdict {
         let gate = self.plan.gate(one.gate);
         match watch {
             Watch::Guard => one.record(&guard_gate(gate), measurement),
@@ -301,7 +301,7 @@ impl Machine<'_> {
         }
     }
 
-    fn check_passed(&mut self, node: NodeIndex) {
+    pub(super) fn check_passed(&mut self, node: NodeIndex) {
         if self.s.nodes[node.0].recheck {
             self.rechecked(node, false, None);
             return;
@@ -328,7 +328,7 @@ impl Machine<'_> {
     }
 
     /// A check ended without a decision: another attempt, or the run is blocked and it goes on being measured.
-    fn check_undecided(&mut self, node: NodeIndex, why: String) {
+    pub(super) fn check_undecided(&mut self, node: NodeIndex, why: String) {
         self.inconclusive(node, why);
         let state = &mut self.s.nodes[node.0];
         if state.life == Life::Stuck {
@@ -341,254 +341,6 @@ impl Machine<'_> {
                 }
             }
         }
-    }
-
-    /// A `Measure` or a task whose condition chose a way on has judged the canary.
-    pub(super) fn judged_by(&mut self, node: NodeIndex) {
-        let executed = matches!(
-            self.plan.node(node).action,
-            Action::Measure(_) | Action::Task(_)
-        );
-        let traffic = &mut self.s.traffic;
-        let fresh = traffic.since.is_some() && self.s.nodes[node.0].attempt_at >= traffic.since;
-        if executed && fresh && !traffic.desired.is_zero() {
-            traffic.evidence = Some(Evidence::Passed);
-        }
-    }
-
-    /// A raise is held back. If that is for want of evidence: who could give it? True: something changed.
-    pub(super) fn want_evidence(&mut self, node: NodeIndex) -> bool {
-        let traffic = &self.s.traffic;
-        let lacking = self.s.paused.is_none()
-            && traffic.out.as_ref().is_none_or(|out| out.write.is_none())
-            && !traffic.desired.is_zero()
-            && traffic.since.is_some()
-            && traffic.evidence.is_none();
-        if !lacking || !self.s.guards.is_empty() || self.blocked_by(Cause::Evidence(node)) {
-            return false;
-        }
-        if self
-            .s
-            .blocks
-            .iter()
-            .any(|block| matches!(block.cause, Cause::Drift | Cause::Router))
-        {
-            return false;
-        }
-        let checks = self.checks_before(node);
-        if checks.iter().any(|check| self.s.active.contains(&check.0)) {
-            return false;
-        }
-        if checks.is_empty() {
-            let weight = self.s.traffic.desired;
-            let id = &self.plan.node(node).id;
-            let why = format!(
-                "nothing has judged the canary at {weight} since it is in force: {id} would raise the weight without evidence"
-            );
-            self.block(Cause::Evidence(node), why);
-            return true;
-        }
-        for check in checks {
-            self.s.nodes[check.0].recheck = true;
-            self.s.active.insert(check.0);
-            match &self.plan.node(check).action {
-                Action::Analyze(analyze) => self.start_check(check, &analyze.clone()),
-                _ => {
-                    self.start_attempt(check);
-                }
-            }
-        }
-        true
-    }
-
-    /// The checks that let a raise be reached at this weight: nearest before it on the path that was taken.
-    fn checks_before(&self, node: NodeIndex) -> Vec<NodeIndex> {
-        let mut seen = vec![false; self.plan.nodes.len()];
-        let mut found = Vec::new();
-        let mut queue = vec![node];
-        while let Some(at) = queue.pop() {
-            if std::mem::replace(&mut seen[at.0], true) {
-                continue;
-            }
-            for &edge in &self.s.graph.incoming[at.0] {
-                if self.s.edges[edge.0].phase != EdgeLife::Taken {
-                    continue;
-                }
-                let from = self.plan.edges[edge.0].from;
-                let judges = match self.plan.node(from).action {
-                    Action::SetWeight(_) | Action::Promote => continue,
-                    Action::Analyze(_) => true,
-                    Action::Measure(_) => self.chose_by_condition(from),
-                    _ => false,
-                };
-                if !judges {
-                    queue.push(from);
-                } else if !found.contains(&from) {
-                    found.push(from);
-                }
-            }
-            if let Some(scope) = self.plan.node(at).scope {
-                queue.push(scope);
-            }
-        }
-        found
-    }
-
-    fn chose_by_condition(&self, node: NodeIndex) -> bool {
-        self.s.graph.outgoing[node.0]
-            .iter()
-            .any(|&edge| self.taken_condition(edge).is_some())
-    }
-
-    fn taken_condition(
-        &self,
-        edge: crate::plan::EdgeIndex,
-    ) -> Option<&canary_analyzer::expr::Condition> {
-        if self.s.edges[edge.0].phase != EdgeLife::Taken {
-            return None;
-        }
-        match &self.plan.edges[edge.0].mode {
-            EdgeMode::Conditional(condition) | EdgeMode::Switch(SwitchCase::When(condition)) => {
-                Some(condition)
-            }
-            _ => None,
-        }
-    }
-
-    /// A check that had passed was measured again.
-    pub(super) fn rechecked(&mut self, node: NodeIndex, conditions: bool, person: Option<String>) {
-        let at = self.at;
-        let broken = if conditions && person.is_none() {
-            self.s.graph.outgoing[node.0].iter().find_map(|&edge| {
-                let (truth, explanation) = self.judge(node, self.taken_condition(edge)?);
-                match truth {
-                    Truth::True => None,
-                    Truth::False => Some(Ok(explanation)),
-                    Truth::Unknown(why) => Some(Err(why)),
-                }
-            })
-        } else {
-            None
-        };
-        if let Some(Err(why)) = broken {
-            self.inconclusive(node, why);
-            return;
-        }
-        let state = &mut self.s.nodes[node.0];
-        state.life = Life::Done(End::Completed);
-        state.ended_at = Some(at);
-        state.reason = None;
-        state.recheck = false;
-        self.s.active.remove(&node.0);
-        if let Some(Ok(explanation)) = broken {
-            let why = format!(
-                "{} had passed and does not any more: {explanation}",
-                self.plan.node(node).id
-            );
-            self.fail(Fault {
-                why,
-                node: Some(node),
-                ..Fault::default()
-            });
-            return;
-        }
-        self.unblock(Cause::Check(node));
-        self.s.traffic.evidence = Some(person.map_or(Evidence::Passed, Evidence::Person));
-    }
-
-    pub(super) fn verifying_weight(&self) -> bool {
-        self.s.active.iter().any(|&index| {
-            self.s.nodes[index].life == Life::Running
-                && matches!(self.plan.nodes[index].action, Action::VerifyWeight(_))
-        })
-    }
-
-    fn verify_weight(&mut self, node: NodeIndex, verify: &VerifyWeight) -> bool {
-        let traffic = &self.s.traffic;
-        let Some(started) = self.s.nodes[node.0].attempt_at else {
-            return false;
-        };
-        if !self.s.graph.moves_traffic {
-            let why = "this workflow moves no traffic: there is no weight to verify".to_owned();
-            self.end_node(node, End::Failed, Some(why));
-            return true;
-        }
-        let wanted = verify.weight.unwrap_or(traffic.desired);
-        if wanted != traffic.desired {
-            let why = format!("the weight is {}, expected {wanted}", traffic.desired);
-            self.end_node(node, End::Failed, Some(why));
-            return true;
-        }
-        let seen = traffic
-            .seen
-            .filter(|_| traffic.since.is_some() && traffic.observed_at >= traffic.since);
-        let (mut why, mut enough) = ("the router counts no requests".to_owned(), false);
-        if let Some((canary, all)) = seen {
-            enough = all > 0 && all >= verify.min_requests;
-            let share = percent(canary, all);
-            if enough && (share - f64::from(wanted.percent())).abs() <= verify.tolerance {
-                self.end_node(
-                    node,
-                    End::Completed,
-                    Some(format!("{share:.1} % of {all} requests went to the canary")),
-                );
-                return true;
-            }
-            why = if enough {
-                format!(
-                    "{share:.1} % of {all} requests went to the canary, expected {wanted} within {} points",
-                    verify.tolerance
-                )
-            } else {
-                format!("{all} requests seen, {} needed", verify.min_requests)
-            };
-        }
-        let bound = self.plan.node(node).timeout.unwrap_or(VERIFY_BOUND);
-        if self.at < after(started, bound) {
-            return false;
-        }
-        if enough {
-            self.finish_attempt(node, End::Failed, Some(why));
-        } else {
-            self.inconclusive(node, why);
-        }
-        true
-    }
-
-    /// When `verify-weight` decides, whatever it has seen.
-    pub(super) fn verify_due(&self, node: NodeIndex) -> Option<Timestamp> {
-        let started = self.s.nodes[node.0].attempt_at?;
-        Some(after(
-            started,
-            self.plan.node(node).timeout.unwrap_or(VERIFY_BOUND),
-        ))
-    }
-
-    /// A native node's bound has passed.
-    pub(super) fn give_up_native(&mut self, node: NodeIndex, bound: &str) {
-        if self.s.traffic.owner == Some(node) {
-            self.s.traffic.owner = None;
-        }
-        if self
-            .s
-            .bake
-            .as_ref()
-            .is_some_and(|bake| bake.node == Some(node))
-        {
-            self.s.bake = None;
-        }
-        let said = self
-            .s
-            .traffic
-            .problem
-            .clone()
-            .map(|problem| format!(": {problem}"))
-            .unwrap_or_default();
-        self.finish_attempt(
-            node,
-            End::TimedOut,
-            Some(format!("took longer than {bound}{said}")),
-        );
     }
 }
 
@@ -603,18 +355,6 @@ fn new_check(analyze: &Analyze) -> Check {
         since: None,
         until: None,
         blocked: false,
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a share; counts of requests stay far below 2^52"
-)]
-fn percent(part: u64, all: u64) -> f64 {
-    if all == 0 {
-        0.0
-    } else {
-        part as f64 * 100.0 / all as f64
     }
 }
 

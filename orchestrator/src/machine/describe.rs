@@ -80,11 +80,9 @@ pub fn report(plan: &Plan, state: &State, at: Timestamp) -> Report {
 fn phase(state: &State) -> RunPhase {
     match &state.stage {
         Stage::New => RunPhase::New,
-        Stage::Failing(_) if !state.blocks.is_empty() => RunPhase::Blocked,
-        Stage::Failing(_) => RunPhase::RollingBack,
         Stage::Ended { .. } => RunPhase::Ended,
-        Stage::Closing { .. } => RunPhase::Progressing,
-        Stage::Forward if !state.blocks.is_empty() => RunPhase::Blocked,
+        Stage::Forward | Stage::Failing(_) if !state.blocks.is_empty() => RunPhase::Blocked,
+        Stage::Failing(_) => RunPhase::RollingBack,
         Stage::Forward if state.paused.is_some() => RunPhase::Paused,
         Stage::Forward
             if state
@@ -95,7 +93,7 @@ fn phase(state: &State) -> RunPhase {
             RunPhase::Waiting
         }
         Stage::Forward if state.bake.is_some() && state.traffic.since.is_some() => RunPhase::Baking,
-        Stage::Forward => RunPhase::Progressing,
+        Stage::Forward | Stage::Closing { .. } => RunPhase::Progressing,
     }
 }
 

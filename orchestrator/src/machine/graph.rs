@@ -244,7 +244,7 @@ impl Machine<'_> {
                 }
             }
             Some(End::Failed | End::TimedOut | End::Cancelled) if !into.contains(&node) => {
-                into.push(node)
+                into.push(node);
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::command::Command;
 use super::event::{NodeResult, NodeStatus};
 use super::state::{Cause, End, Life, Stage};
-use super::step::{Machine, after, human};
+use super::step::{Machine, after};
 use crate::plan::{Action, NodeIndex};
 
 /// A node that was asked to end, and an executor that lets its own bound pass, get this long.
@@ -15,7 +15,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 const MEASURE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Retries never wait longer than this.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
+const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 
 impl Machine<'_> {
     /// Starts what may start.
@@ -38,7 +38,7 @@ impl Machine<'_> {
         changed
     }
 
-    fn try_start(&mut self, node: NodeIndex) -> bool {
+    pub(super) fn try_start(&mut self, node: NodeIndex) -> bool {
         let plan = self.plan;
         let spec = plan.node(node);
         let forward = self.s.forward();
@@ -66,7 +66,7 @@ impl Machine<'_> {
                 self.finish_attempt(node, End::Completed, None);
                 true
             }
-            Action::Task(_) => self.start_attempt(node),
+            Action::Task(_) | Action::Scale(_) | Action::Rollback => self.start_attempt(node),
             Action::Measure(_) => {
                 if forward && self.s.full.is_some() {
                     return self.skip_check(node);
@@ -77,8 +77,6 @@ impl Machine<'_> {
                 }
                 self.start_attempt(node)
             }
-            Action::Scale(_) => self.start_attempt(node),
-            Action::Rollback => self.start_attempt(node),
             Action::Analyze(analyze) => {
                 if forward && self.s.full.is_some() {
                     return self.skip_check(node);
@@ -104,9 +102,9 @@ impl Machine<'_> {
     }
 
     /// A check that a person skipped by asking for 100 %.
-    fn skip_check(&mut self, node: NodeIndex) -> bool {
+    pub(super) fn skip_check(&mut self, node: NodeIndex) -> bool {
         let by = self.s.full.clone().unwrap_or_default();
-        self.complete_by_person(node, format!("skipped: {by} asked for 100 %"));
+        self.complete_by_person(node, &format!("skipped: {by} asked for 100 %"));
         true
     }
 
@@ -158,7 +156,7 @@ impl Machine<'_> {
         }
         match result.status {
             NodeStatus::Completed if self.s.nodes[node.0].recheck => {
-                self.rechecked(node, true, None)
+                self.rechecked(node, true, None);
             }
             NodeStatus::Completed => self.finish_attempt(node, End::Completed, None),
             NodeStatus::Failed | NodeStatus::Cancelled => {
@@ -184,24 +182,6 @@ impl Machine<'_> {
         }
     }
 
-    /// An attempt that was asked to end has ended, or never answered.
-    fn close_cancelled(&mut self, node: NodeIndex, end: End, why: Option<String>) {
-        let forward = self.s.forward();
-        if forward {
-            self.finish_attempt(node, end, why);
-        } else {
-            // On the way back nothing follows from a node that was taken away.
-            let at = self.at;
-            let state = &mut self.s.nodes[node.0];
-            state.life = Life::Done(end);
-            state.ended_at = Some(at);
-            if state.reason.is_none() {
-                state.reason = why;
-            }
-            self.s.active.remove(&node.0);
-        }
-    }
-
     /// An attempt ended: it is over, or another follows.
     pub(super) fn finish_attempt(&mut self, node: NodeIndex, end: End, why: Option<String>) {
         if end == End::Completed {
@@ -214,14 +194,14 @@ impl Machine<'_> {
         self.retry_or(node, end, why.unwrap_or_else(|| "failed".to_owned()));
     }
 
-    fn retry_or(&mut self, node: NodeIndex, end: End, why: String) {
+    pub(super) fn retry_or(&mut self, node: NodeIndex, end: End, why: String) {
         if !self.retry(node, &why) {
             self.end_node(node, end, Some(why));
         }
     }
 
     /// Schedules another attempt, if one is left.
-    fn retry(&mut self, node: NodeIndex, why: &str) -> bool {
+    pub(super) fn retry(&mut self, node: NodeIndex, why: &str) -> bool {
         let retry = self.plan.node(node).retry;
         let used = self.s.nodes[node.0].retries;
         if used >= retry.max_retries || matches!(self.plan.node(node).action, Action::Call) {
@@ -296,127 +276,5 @@ impl Machine<'_> {
         }
         self.note_end(node, end == End::Completed);
         self.leave(node, end);
-    }
-
-    /// Asks the executor to end an attempt.
-    pub(super) fn cancel(&mut self, node: NodeIndex, then: End, reason: &str) {
-        let attempt = self.s.nodes[node.0].attempt;
-        self.s.nodes[node.0].life = Life::Cancelling {
-            until: after(self.at, GRACE),
-            then,
-        };
-        self.s.nodes[node.0].reason = Some(reason.to_owned());
-        self.out.push(Command::CancelNode {
-            node,
-            attempt,
-            reason: reason.to_owned(),
-        });
-    }
-
-    /// What has passed for one active node.
-    pub(super) fn node_deadline(&mut self, node: NodeIndex) -> bool {
-        let plan = self.plan;
-        let spec = plan.node(node);
-        match self.s.nodes[node.0].life.clone() {
-            Life::Cancelling { until, then } if self.at >= until => {
-                let why = format!("did not end within {} of being asked to", human(GRACE));
-                self.close_cancelled(node, then, Some(why));
-                true
-            }
-            Life::Running => {
-                let Some(due) = self.running_until(node) else {
-                    return false;
-                };
-                if self.at < due {
-                    return false;
-                }
-                let bound = spec.timeout.map_or_else(|| "its bound".to_owned(), human);
-                if self.has_executor(node) {
-                    self.cancel(node, End::TimedOut, &format!("no answer within {bound}"));
-                } else if let Action::Call = spec.action {
-                    self.cancel_inside(node, "the call took too long");
-                    self.finish_attempt(
-                        node,
-                        End::TimedOut,
-                        Some(format!("took longer than {bound}")),
-                    );
-                } else {
-                    self.give_up_native(node, &bound);
-                }
-                true
-            }
-            Life::Verifying { until } if self.at >= until => {
-                let attempt = self.s.nodes[node.0].attempt;
-                self.node_verified(
-                    node,
-                    attempt,
-                    Err(format!(
-                        "runtime.verify did not answer within {}",
-                        human(super::watch::NO_ANSWER)
-                    )),
-                );
-                true
-            }
-            Life::Waiting { since } => self.approval_deadline(node, since),
-            _ => false,
-        }
-    }
-
-    /// When a running node is treated as timed out.
-    pub(super) fn running_until(&self, node: NodeIndex) -> Option<jiff::Timestamp> {
-        let timeout = self.plan.node(node).timeout?;
-        let started = self.s.nodes[node.0].attempt_at?;
-        if matches!(self.plan.node(node).action, Action::Promote) && !self.has_executor(node) {
-            // The bake has a length of its own; the bound is that of the workload's command.
-            return None;
-        }
-        let bound = after(started, timeout);
-        // The executor knows the bound too and is the one to end the attempt.
-        Some(if self.has_executor(node) {
-            after(bound, GRACE)
-        } else {
-            bound
-        })
-    }
-
-    /// Ends what runs inside a call.
-    pub(super) fn cancel_inside(&mut self, call: NodeIndex, why: &str) {
-        let graph = self.s.graph.clone();
-        for &inner in &graph.inside[call.0] {
-            if self.s.active.contains(&inner.0) {
-                self.cancel_inside(inner, why);
-                self.drop_node(inner, why);
-            }
-            self.s.touched.remove(&inner.0);
-        }
-    }
-
-    /// Takes an active node away: cancels what runs, forgets what waits.
-    pub(super) fn drop_node(&mut self, node: NodeIndex, why: &str) {
-        let state = &self.s.nodes[node.0];
-        match state.life {
-            Life::Cancelling { .. } => return,
-            Life::Running if self.has_executor(node) && state.attempt > 0 => {
-                self.cancel(node, End::Cancelled, why);
-                return;
-            }
-            _ => {}
-        }
-        let at = self.at;
-        let state = &mut self.s.nodes[node.0];
-        let begun = state.started_at.is_some();
-        state.life = Life::Done(if begun { End::Cancelled } else { End::Skipped });
-        state.ended_at = begun.then_some(at);
-        state.reason = Some(why.to_owned());
-        self.s.active.remove(&node.0);
-        self.s.blocks.retain(|block| {
-            ![
-                Cause::Check(node),
-                Cause::Route(node),
-                Cause::Doubt(node),
-                Cause::Evidence(node),
-            ]
-            .contains(&block.cause)
-        });
     }
 }

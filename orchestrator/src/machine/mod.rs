@@ -2,17 +2,21 @@
 //! No clock, no IO, no randomness; replaying the journal's events gives the state.
 
 mod approval;
+mod bounds;
 mod check;
 mod command;
 mod describe;
 mod edges;
 mod event;
+mod evidence;
 mod failure;
 mod graph;
 mod guard;
+mod handlers;
 mod life;
 mod loops;
 mod names;
+mod node_waits;
 mod notify;
 mod operator;
 mod outcome;
@@ -21,9 +25,12 @@ mod resume;
 mod state;
 mod step;
 mod traffic;
+mod verify;
 mod waits;
 mod wake;
 mod watch;
+mod way;
+mod weight;
 
 #[cfg(test)]
 mod tests;

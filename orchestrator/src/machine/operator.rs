@@ -239,7 +239,7 @@ impl Machine<'_> {
         if self.s.nodes[node.0].recheck {
             self.rechecked(node, false, Some(by.to_owned()));
         } else {
-            self.complete_by_person(node, format!("accepted by {by}"));
+            self.complete_by_person(node, &format!("accepted by {by}"));
         }
         format!("{id} is accepted as it is")
     }
@@ -252,7 +252,7 @@ impl Machine<'_> {
                 self.accept_node(node, by)
             }
             Cause::Doubt(node) => {
-                self.complete_by_person(node, format!("taken as done by {by}"));
+                self.complete_by_person(node, &format!("taken as done by {by}"));
                 format!("{} is taken as done", self.plan.node(node).id)
             }
             Cause::Evidence(_) => {

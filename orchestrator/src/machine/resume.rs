@@ -32,11 +32,9 @@ impl Machine<'_> {
             self.s.cost.asked = false;
         }
         match &mut self.s.stage {
-            Stage::Failing(failing) => {
-                if failing.needs_zero {
-                    failing.zero_seen = false;
-                    self.write_off();
-                }
+            Stage::Failing(failing) if failing.needs_zero => {
+                failing.zero_seen = false;
+                self.write_off();
             }
             Stage::Forward if self.s.graph.moves_traffic => self.observe(),
             Stage::Closing { until, .. } => {

@@ -72,6 +72,7 @@ pub(super) enum Stage {
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct NodeState {
     pub life: Life,
     /// How often it was activated before.

@@ -105,7 +105,7 @@ impl Machine<'_> {
             } => {
                 self.weight_observed(command, weight, pending, foreign, seen);
             }
-            Event::WeightFailed { command, error } => self.weight_failed(command, error),
+            Event::WeightFailed { command, error } => self.weight_failed(command, &error),
             Event::CostCounted { cost } => {
                 if self.s.cost.asked && !self.s.cost.answered {
                     self.s.cost.answered = true;
@@ -332,7 +332,8 @@ pub(super) fn human(duration: Duration) -> String {
             seconds / size % 60
         };
         if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
+            text.push_str(&count.to_string());
+            text.push_str(unit);
         }
     }
     text

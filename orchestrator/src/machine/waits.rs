@@ -7,7 +7,7 @@ use super::outcome::Outcome;
 use super::report::Wait;
 use super::state::{Block, Cause, Life, Stage, State};
 use super::step::{Machine, after, human};
-use crate::plan::{Action, NodeIndex, Plan};
+use crate::plan::{NodeIndex, Plan};
 
 /// Reads a state at a time.
 pub(super) struct Reader<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Reader<'a> {
     pub at: Timestamp,
 }
 
-fn wait(what: impl Into<String>, why: impl Into<String>) -> Wait {
+pub(super) fn wait(what: impl Into<String>, why: impl Into<String>) -> Wait {
     Wait {
         what: what.into(),
         why: why.into(),
@@ -95,15 +95,15 @@ impl Reader<'_> {
         }
     }
 
-    fn active(&self) -> impl Iterator<Item = NodeIndex> + '_ {
+    pub(super) fn active(&self) -> impl Iterator<Item = NodeIndex> + '_ {
         self.s.active.iter().map(|&index| NodeIndex(index))
     }
 
-    fn life(&self, node: NodeIndex) -> &Life {
+    pub(super) fn life(&self, node: NodeIndex) -> &Life {
         &self.s.nodes[node.0].life
     }
 
-    fn id(&self, node: NodeIndex) -> &str {
+    pub(super) fn id(&self, node: NodeIndex) -> &str {
         &self.plan.node(node).id
     }
 
@@ -173,7 +173,7 @@ impl Reader<'_> {
         waits
     }
 
-    fn block_waits(&self, waits: &mut Vec<Wait>) {
+    pub(super) fn block_waits(&self, waits: &mut Vec<Wait>) {
         for Block { cause, since, why } in &self.s.blocks {
             let until = after(*since, self.plan.deadlines.decision);
             let then = if self.s.forward() {
@@ -204,7 +204,7 @@ impl Reader<'_> {
         }
     }
 
-    fn router_waits(&self, waits: &mut Vec<Wait>) {
+    pub(super) fn router_waits(&self, waits: &mut Vec<Wait>) {
         let traffic = &self.s.traffic;
         if let Some(problem) = &traffic.problem
             && !self
@@ -236,7 +236,7 @@ impl Reader<'_> {
         }
     }
 
-    fn bake_wait(&self, waits: &mut Vec<Wait>) {
+    pub(super) fn bake_wait(&self, waits: &mut Vec<Wait>) {
         if self.s.bake.is_none() {
             return;
         }
@@ -263,7 +263,7 @@ impl Reader<'_> {
     }
 
     /// The machine's own questions, asked of a copy: the report never disagrees with what it does.
-    fn machine(&self) -> Machine<'_> {
+    pub(super) fn machine(&self) -> Machine<'_> {
         Machine {
             plan: self.plan,
             s: self.s.clone(),
@@ -272,201 +272,6 @@ impl Reader<'_> {
             unsettled: false,
         }
     }
-
-    fn node_waits(&self, waits: &mut Vec<Wait>) {
-        for node in self.active() {
-            let state = &self.s.nodes[node.0];
-            let id = self.id(node);
-            match &state.life {
-                Life::Waiting { since } => {
-                    let machine = self.machine();
-                    let Some(approval) = machine.approval(node) else {
-                        continue;
-                    };
-                    let who = if approval.approvers.is_empty() {
-                        "somebody".to_owned()
-                    } else {
-                        approval.approvers.join(" or ")
-                    };
-                    let more = if approval.required > 1 {
-                        format!(" ({} of {} have)", state.agreed.len(), approval.required)
-                    } else {
-                        String::new()
-                    };
-                    let until = machine.approval_due(node, *since);
-                    let then = if until.is_some() {
-                        "; without an answer it times out"
-                    } else {
-                        ""
-                    };
-                    waits.push(Wait {
-                        what: format!("approval of {id}"),
-                        why: format!("{who} must agree{more}: {}{then}", approval.prompt),
-                        since: Some(*since),
-                        until,
-                        unblock: Some(PROMOTE.to_owned()),
-                    });
-                }
-                Life::Backoff { until } => {
-                    let why = state
-                        .reason
-                        .clone()
-                        .unwrap_or_else(|| "it failed".to_owned());
-                    waits.push(Wait {
-                        until: Some(*until),
-                        unblock: Some(RETRY.to_owned()),
-                        ..wait(format!("the next attempt of {id}"), why)
-                    });
-                }
-                Life::Verifying { until } => {
-                    waits.push(Wait {
-                        until: Some(*until),
-                        ..wait(
-                            format!("runtime.verify of {id}"),
-                            "it was running when the run was interrupted",
-                        )
-                    });
-                }
-                Life::Cancelling { until, .. } => {
-                    waits.push(Wait {
-                        until: Some(*until),
-                        ..wait(
-                            format!("the end of {id}"),
-                            state.reason.clone().unwrap_or_default(),
-                        )
-                    });
-                }
-                Life::Ready => waits.push(self.ready_wait(node)),
-                Life::Running => self.running_wait(node, waits),
-                Life::Stuck | Life::Pending | Life::Done(_) => {}
-            }
-        }
-    }
-
-    fn ready_wait(&self, node: NodeIndex) -> Wait {
-        let machine = self.machine();
-        let id = self.id(node);
-        let held = machine.raise_held();
-        if self.s.paused.is_some() {
-            return Wait {
-                unblock: Some(RESUME.to_owned()),
-                ..wait(format!("node {id}"), "it is ready; the run is paused")
-            };
-        }
-        match held {
-            Some(held) if machine.raises(node) => {
-                let guards: Vec<_> = self
-                    .s
-                    .guards
-                    .iter()
-                    .map(|one| self.plan.gate(one.gate).name.as_str())
-                    .collect();
-                let evidence = if self.s.traffic.evidence.is_none()
-                    && !self.s.traffic.desired.is_zero()
-                    && !guards.is_empty()
-                {
-                    format!("; it rises when one of {} passes", guards.join(", "))
-                } else {
-                    String::new()
-                };
-                Wait {
-                    unblock: Some(PROMOTE.to_owned()),
-                    ..wait(
-                        format!("node {id}"),
-                        format!("it would raise the weight, and {held}{evidence}"),
-                    )
-                }
-            }
-            _ => wait(
-                format!("node {id}"),
-                "it is ready; the weight is not known to be in force",
-            ),
-        }
-    }
-
-    fn running_wait(&self, node: NodeIndex, waits: &mut Vec<Wait>) {
-        let state = &self.s.nodes[node.0];
-        let id = self.id(node);
-        match &self.plan.node(node).action {
-            Action::Analyze(_) => {
-                let Some(check) = &state.check else { return };
-                if check.started.is_none() {
-                    waits.push(wait(
-                        format!("node {id}"),
-                        "it judges from when the weight is known to be in force",
-                    ));
-                    return;
-                }
-                if let (Some(until), false) = (check.until, check.blocked) {
-                    waits.push(Wait {
-                        since: check.started,
-                        until: Some(until),
-                        unblock: Some(PROMOTE.to_owned()),
-                        ..wait(
-                            format!("the end of the soak of {id}"),
-                            "its gates are judged until then",
-                        )
-                    });
-                }
-                for one in &check.gates {
-                    let name = &self.plan.gate(one.gate).name;
-                    let said = match &one.last {
-                        Some(last) if one.pending() => format!(
-                            "{}; no data yet, that counts from {} on",
-                            last.message,
-                            clock(one.data_due)
-                        ),
-                        Some(last) => last.message.clone(),
-                        None => "not measured yet".to_owned(),
-                    };
-                    let until = one.next_at(self.plan.gate(one.gate));
-                    if until.is_some() || one.asked.is_some() {
-                        waits.push(Wait {
-                            since: check.started,
-                            until,
-                            ..wait(format!("evidence for {name}"), said)
-                        });
-                    }
-                }
-            }
-            Action::SetWeight(_) | Action::Call => {}
-            Action::Promote if state.tries() == 0 => {}
-            Action::VerifyWeight(_) => {
-                let seen = self.s.traffic.seen.map_or_else(
-                    || "the router counts no requests yet".to_owned(),
-                    |(canary, all)| format!("{canary} of {all} requests went to the canary"),
-                );
-                waits.push(Wait {
-                    since: state.attempt_at,
-                    until: self.machine().verify_due(node),
-                    ..wait(format!("node {id}"), seen)
-                });
-            }
-            _ => {
-                let until = self
-                    .plan
-                    .node(node)
-                    .timeout
-                    .zip(state.attempt_at)
-                    .map(|(bound, started)| after(started, bound));
-                waits.push(Wait {
-                    since: state.attempt_at,
-                    until,
-                    ..wait(
-                        format!("node {id}"),
-                        format!("it runs (attempt {})", state.tries()),
-                    )
-                });
-            }
-        }
-    }
-}
-
-fn clock(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || "now".to_owned(),
-        |at| at.strftime("%H:%M:%S").to_string(),
-    )
 }
 
 fn unblocks(cause: Cause) -> &'static [&'static str] {

@@ -38,7 +38,7 @@ impl Machine<'_> {
         match &self.s.stage {
             Stage::New | Stage::Ended { .. } => return None,
             Stage::Closing { until, .. } => {
-                earliest.offer(Some(*until), Why::Text("the count of what the canary cost"))
+                earliest.offer(Some(*until), Why::Text("the count of what the canary cost"));
             }
             Stage::Forward | Stage::Failing(_) => self.offer_all(&mut earliest),
         }
@@ -105,13 +105,13 @@ impl Machine<'_> {
                 earliest.offer(Some(*until), Why::Node(node, "next attempt"));
             }
             Life::Verifying { until } => {
-                earliest.offer(Some(*until), Why::Node(node, "runtime.verify"))
+                earliest.offer(Some(*until), Why::Node(node, "runtime.verify"));
             }
             Life::Cancelling { until, .. } => {
-                earliest.offer(Some(*until), Why::Node(node, "end after cancel"))
+                earliest.offer(Some(*until), Why::Node(node, "end after cancel"));
             }
             Life::Waiting { since } => {
-                earliest.offer(self.approval_due(node, *since), Why::Node(node, "approval"))
+                earliest.offer(self.approval_due(node, *since), Why::Node(node, "approval"));
             }
             Life::Running => {
                 earliest.offer(self.running_until(node), Why::Node(node, "its bound"));

@@ -10,7 +10,7 @@ use super::step::after;
 use crate::plan::{GateIndex, NodeIndex};
 
 /// A measurement that is not answered for this long counts as an error; sources have shorter timeouts of their own.
-pub(super) const NO_ANSWER: Duration = Duration::from_secs(120);
+pub(super) const NO_ANSWER: Duration = Duration::from_mins(2);
 
 /// Two measurements are never closer than this, whatever the gate says.
 const CLOSEST: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::Ran;
-use super::expect::Problem;
+use super::compare::Problem;
 use super::format::{GateRef, GateTest, WantedMeasurement};
 use super::play::{START, measure, plan_of, problem};
 use super::trace::clock;

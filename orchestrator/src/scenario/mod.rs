@@ -4,14 +4,19 @@
 //! workflow test (a workflow, how its nodes, gates, router and people behave, and what is expected of the run). Nothing
 //! touches a network, a process or a clock.
 
+mod compare;
 mod expect;
 mod format;
 mod gate;
 mod play;
+mod read;
+mod read_workflow;
 pub mod simulation;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod words;
+pub mod world;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -19,7 +24,7 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostics, SourceFile};
 
-pub use expect::Problem;
+pub use compare::Problem;
 
 /// What came of a file of tests.
 #[derive(Debug)]
@@ -95,7 +100,7 @@ fn indent(text: &str) -> String {
 pub fn run(file: SourceFile, load: &dyn Fn(&str) -> Result<String, String>) -> ScenarioResult {
     let file = Arc::new(file);
     let mut diagnostics = Diagnostics::new(Arc::clone(&file));
-    let parsed = format::parse(&file, &mut diagnostics);
+    let parsed = read::parse(&file, &mut diagnostics);
     let mut tests = Vec::new();
     for test in parsed.map(|parsed| parsed.tests).unwrap_or_default() {
         let outcome = match &test.kind {

@@ -9,12 +9,13 @@ use canary_traffic::Weight;
 use jiff::Timestamp;
 
 use super::Ran;
-use super::expect::{Problem, compare, compare_moment};
+use super::compare::{Problem, compare, compare_moment};
 use super::format::{
     Fault, From, Happens, NodeAnswer, RouterFault, Sample, Says, Timed, WorkflowTest,
 };
-use super::simulation::{Happening, RouterAnswer, Simulation, World};
+use super::simulation::{Happening, Simulation};
 use super::trace::trace;
+use super::world::{RouterAnswer, World};
 use crate::diagnostic::to_lines;
 use crate::diagnostic::{Diagnostics, codes, did_you_mean, quote};
 use crate::machine::{Cost, NodeResult, NodeStatus, Watch, report};

@@ -3,76 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use canary_analyzer::gate::Measurement;
 use canary_traffic::Weight;
 use jiff::Timestamp;
 
+use super::world::{RouterAnswer, World};
 use crate::machine::{
-    Command, Cost, Decision, Event, NodeResult, Notification, OperatorAction, ProcessMark, State,
-    Wake, Watch, step,
+    Command, Decision, Event, Notification, OperatorAction, ProcessMark, State, Wake, step,
 };
-use crate::plan::{GateIndex, NodeIndex, Plan};
+use crate::plan::Plan;
 
 /// Events that one simulation takes in at most; a run that needs more does not end.
 pub const MOST_EVENTS: usize = 20_000;
-
-/// How the world answers.
-pub trait World {
-    /// An attempt starts (1-based, counted over iterations): how it ends, and after how long; `None`: never.
-    fn node(
-        &mut self,
-        node: NodeIndex,
-        attempt: u32,
-        at: Timestamp,
-    ) -> Option<(Duration, NodeResult)>;
-    /// An attempt is asked to end: how it then ends, and after how long; `None`: never.
-    fn cancel(
-        &mut self,
-        node: NodeIndex,
-        attempt: u32,
-        at: Timestamp,
-    ) -> Option<(Duration, NodeResult)>;
-    /// `runtime.verify`; `None`: never.
-    fn verify(
-        &mut self,
-        node: NodeIndex,
-        attempt: u32,
-        at: Timestamp,
-    ) -> Option<(Duration, Result<bool, String>)>;
-    /// The workload's own command.
-    fn workload(
-        &mut self,
-        node: NodeIndex,
-        attempt: u32,
-        at: Timestamp,
-    ) -> Option<(Duration, NodeResult)>;
-    /// A gate is measured while the router sends this much to the canary; `None`: never.
-    fn measure(
-        &mut self,
-        gate: GateIndex,
-        watch: Watch,
-        since: Timestamp,
-        at: Timestamp,
-        weight: Weight,
-    ) -> Option<(Duration, Measurement)>;
-    /// The router is written or read; an error says why it cannot be, `None`: never.
-    fn router(
-        &mut self,
-        write: Option<Weight>,
-        at: Timestamp,
-    ) -> Option<(Duration, Result<RouterAnswer, String>)>;
-    /// What the canary cost.
-    fn cost(&mut self, at: Timestamp) -> Option<Cost>;
-}
-
-/// What a router that works says besides its weight.
-#[derive(Debug, Clone, Default)]
-pub struct RouterAnswer {
-    /// It does not follow yet.
-    pub pending: Option<String>,
-    /// Requests since the weight was set: canary, all.
-    pub seen: Option<(u64, u64)>,
-}
 
 /// What happens whatever the run does.
 #[derive(Debug, Clone)]
@@ -317,20 +258,23 @@ impl<'p, W: World> Simulation<'p, W> {
         {
             self.crash_after = None;
             // What takes traffic off is carried out before it is journaled.
-            for command in commands.into_iter().filter(Command::takes_traffic_off) {
+            for command in commands
+                .iter()
+                .filter(|command| command.takes_traffic_off())
+            {
                 self.carry_out(command);
             }
             self.crash(down);
             return;
         }
-        for command in commands {
+        for command in &commands {
             self.carry_out(command);
         }
     }
 
-    fn carry_out(&mut self, command: Command) {
+    fn carry_out(&mut self, command: &Command) {
         let now = self.now;
-        match command {
+        match *command {
             Command::StartNode { node, attempt, .. } => {
                 let pid = u32::try_from(self.sequence).unwrap_or(1);
                 let process = Some(ProcessMark {

@@ -17,7 +17,8 @@ use crate::plan::{
     Action, Analyze, Approval, Deadlines, Edge, EdgeMode, GateIndex, Join, Node, NodeIndex,
     OnFailure, Plan, Retry, Values, template::Template,
 };
-use crate::scenario::simulation::{RouterAnswer, Simulation, World};
+use crate::scenario::simulation::Simulation;
+use crate::scenario::world::{RouterAnswer, World};
 
 pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -92,7 +93,6 @@ pub(super) trait Build {
     fn add(&mut self, id: &str, action: Action) -> NodeIndex;
     fn edge(&mut self, from: &str, to: &str, mode: EdgeMode) -> &mut Edge;
     fn add_gate(&mut self, name: &str) -> GateIndex;
-    fn at(&mut self, id: &str) -> &mut Node;
     fn index(&self, id: &str) -> NodeIndex;
     fn seq(&mut self, ids: &[&str]);
 }
@@ -156,11 +156,6 @@ impl Build for Plan {
             min_requests: 0,
         });
         GateIndex(self.gates.len() - 1)
-    }
-
-    fn at(&mut self, id: &str) -> &mut Node {
-        let index = self.index(id);
-        &mut self.nodes[index.0]
     }
 
     fn index(&self, id: &str) -> NodeIndex {

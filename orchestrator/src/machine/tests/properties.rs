@@ -16,7 +16,8 @@ use crate::machine::{Cost, Event, NodeResult, NodeStatus, OperatorAction, Watch}
 use crate::plan::{
     Action, EdgeMode, GateIndex, Join, NodeIndex, OnFailure, Plan, SwitchCase, VerifyWeight,
 };
-use crate::scenario::simulation::{Happening, RouterAnswer, Simulation, World};
+use crate::scenario::simulation::{Happening, Simulation};
+use crate::scenario::world::{RouterAnswer, World};
 
 /// Answers are read from a tape; where it is over, everything is good.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl Tape {
 }
 
 fn node_result(choice: u8) -> Option<NodeResult> {
-    let value = if choice % 3 == 0 {
+    let value = if choice.is_multiple_of(3) {
         json!(0.5)
     } else {
         json!(0.001)
@@ -227,7 +228,7 @@ fn cook(recipe: &Recipe) -> Plan {
         let (from, to) = (plan.nodes[from].id.clone(), plan.nodes[to].id.clone());
         plan.edge(&from, &to, mode);
     }
-    if options & 24 == 24 {
+    if options & 0x18 == 0x18 {
         // A way round again.
         let (from, to) = (plan.nodes[count - 1].id.clone(), plan.nodes[0].id.clone());
         let edge = plan.edge(&from, &to, EdgeMode::Fallback(None));
@@ -253,7 +254,7 @@ pub(super) fn happening(choice: u8) -> Happening {
         6 | 7 => operator(OperatorAction::Retry),
         8 => operator(OperatorAction::Answer {
             node: format!("n{}", choice % 5),
-            approve: choice % 2 == 0,
+            approve: choice.is_multiple_of(2),
         }),
         9 => Happening::Foreign(weight(choice % 101), "helm".to_owned()),
         _ => Happening::Crash(secs(u64::from(choice))),
