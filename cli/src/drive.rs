@@ -8,12 +8,12 @@ use canary_orchestrator::assemble::{AssembleError, MakeRouter, Parts, Surroundin
 use canary_orchestrator::machine::OperatorAction;
 use canary_orchestrator::node::secrets::Secrets;
 use canary_orchestrator::plan::{Inputs, Plan};
-use canary_orchestrator::run::driver::{DriveOptions, End, Handle};
+use canary_orchestrator::run::driver::{DriveOptions, End, Handle, Happened};
 use canary_orchestrator::run::session::{Resume, Session};
 use canary_orchestrator::run::store::{RunDirectory, SNAPSHOT_FORMAT, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -188,7 +188,8 @@ async fn show(
             environment.who(),
             ended.clone(),
         )),
-        None => tokio::spawn(print(plan, handle.clone(), *output, ended.clone())),
+        // Listens from here on: the first events happen before the task runs.
+        None => tokio::spawn(print(plan, handle.happened(), *output, ended.clone())),
     };
     let signals = tokio::spawn(obey_signals(handle, environment.who(), *output, live));
     let end = session.drive().await;
@@ -221,8 +222,12 @@ fn finish(run: &str, end: &End, environment: &Environment, output: &Output) {
 }
 
 /// A line per event, with its time, on stderr.
-async fn print(plan: Arc<Plan>, handle: Handle, output: Output, ended: CancellationToken) {
-    let mut happened = handle.happened();
+async fn print(
+    plan: Arc<Plan>,
+    mut happened: broadcast::Receiver<Happened>,
+    output: Output,
+    ended: CancellationToken,
+) {
     loop {
         let next = tokio::select! {
             biased;

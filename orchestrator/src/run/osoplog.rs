@@ -144,7 +144,7 @@ fn node_records(plan: &Plan, records: &[RunRecord], report: &Report) -> Vec<Node
             .collect();
         let mut number = 0;
         let mut iteration = 0;
-        for (_, attempt) in &of_node {
+        for (position, (_, attempt)) in of_node.iter().enumerate() {
             // Numbers start again with each iteration of a loop.
             number = if attempt.iteration == iteration {
                 number + 1
@@ -152,7 +152,11 @@ fn node_records(plan: &Plan, records: &[RunRecord], report: &Report) -> Vec<Node
                 1
             };
             iteration = attempt.iteration;
-            all.push(record_of(&node.id, &node.kind, number, attempt, now));
+            let next = of_node.get(position + 1);
+            let again = next.is_some_and(|(_, next)| next.iteration == attempt.iteration);
+            let mut record = record_of(&node.id, &node.kind, number, attempt, now);
+            record.not_accepted(again, next.is_none().then_some(now));
+            all.push(record);
         }
         if of_node.is_empty() && now.status != NodePhase::Pending {
             all.push(record_of_native(now));
@@ -236,6 +240,24 @@ fn record_of(id: &str, kind: &str, attempt: u32, told: &Told, now: &NodeReport) 
         outputs: told.outputs.clone(),
         error: told.error.clone(),
         reason,
+    }
+}
+
+impl NodeRecord {
+    /// What ended well and was tried again all the same, or counts as failed, is a failed attempt: a failure test of
+    /// the workflow held. `last`: the node as it is, where this is its last attempt.
+    fn not_accepted(&mut self, again: bool, last: Option<&NodeReport>) {
+        if self.status != "COMPLETED" {
+            return;
+        }
+        let failed = last.filter(|node| node.status == NodePhase::Failed);
+        if let Some(node) = failed {
+            self.status = "FAILED";
+            self.error.clone_from(&node.reason);
+        } else if again {
+            self.status = "FAILED";
+            self.reason = Some("what it gave was not accepted; it was tried again".to_owned());
+        }
     }
 }
 
