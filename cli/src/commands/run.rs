@@ -33,7 +33,11 @@ Exit codes: 0 promoted or completed, 1 rolled back, aborted or held, 2 usage or 
 blocked with --no-wait, 4 failed, 130 and 143 aborted by a signal.")]
 pub(crate) struct Args {
     /// The workflow
-    #[arg(value_name = "FILE", required_unless_present = "service")]
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "service",
+        conflicts_with = "service"
+    )]
     file: Option<PathBuf>,
     #[command(flatten)]
     options: WorkflowOptions,
@@ -69,7 +73,7 @@ enum FailureChoice {
 #[command(next_help_heading = "Short form (instead of FILE)")]
 pub(crate) struct ShortArgs {
     /// What is released
-    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) service: Option<String>,
     /// Percent of the requests that the new version gets, step by step
     #[arg(long, value_name = "W,W,...", value_delimiter = ',', default_value = "10,50,100", value_parser = weight)]

@@ -15,6 +15,9 @@ pub(super) const NO_ANSWER: Duration = Duration::from_mins(2);
 /// Two measurements are never closer than this, whatever the gate says.
 const CLOSEST: Duration = Duration::from_millis(100);
 
+/// After an error a gate is measured again this soon.
+const AFTER_ERROR: Duration = Duration::from_secs(10);
+
 /// Values kept for the report.
 const HISTORY: usize = 60;
 
@@ -84,10 +87,19 @@ impl GateWatch {
         let started = self.started?;
         let next = self.tally.next_at(gate, started)?;
         let earliest = match &self.last {
+            Some(last) if last.at >= started && self.is_forgotten() => {
+                after(last.at, pause(gate, last.phase).max(CLOSEST))
+            }
             Some(last) if last.at >= started => after(last.at, CLOSEST),
             _ => after(started, gate.initial_delay),
         };
         Some(next.max(earliest))
+    }
+
+    /// Nothing is counted: its count was forgotten, or never began.
+    fn is_forgotten(&self) -> bool {
+        let tally = &self.tally;
+        tally.passed() + tally.failed() + tally.inconclusive() + tally.errors() == 0
     }
 
     /// Counts one measurement.
@@ -136,6 +148,14 @@ pub(super) struct Bake {
     pub node: Option<NodeIndex>,
     /// Who asked not to wait for its end.
     pub skipped: Option<String>,
+}
+
+/// A tally that was forgotten knows no last measurement, but the source is not to be asked more often for that.
+fn pause(gate: &Gate, last: Phase) -> Duration {
+    match last {
+        Phase::Error => gate.interval.min(AFTER_ERROR),
+        Phase::Pass | Phase::Fail | Phase::Inconclusive => gate.interval,
+    }
 }
 
 /// How long absence of data is waited for.

@@ -1,5 +1,7 @@
 //! The straight stories: what a release does when everything is good, and when one thing is not.
 
+use std::time::Duration;
+
 use canary_analyzer::gate::Phase;
 use canary_traffic::Weight;
 
@@ -192,6 +194,32 @@ fn no_data_blocks_and_good_evidence_unblocks() {
     assert_eq!(weights(&simulation), [10, 50, 100]);
     // The soak began anew when evidence was back.
     assert!(simulation.weights()[1].0 >= t(360));
+}
+
+/// Whatever was forgotten while the run is blocked, a source is asked no more often than the gate says.
+#[test]
+fn a_blocked_run_measures_at_the_gates_pace() {
+    let plan = release();
+    let mut world = Told::good(&plan);
+    world.measures = Box::new(|_, _, _, _| Some((secs(0), no_data())));
+    let simulation = run(&plan, world);
+    let mut asked: Vec<_> = Vec::new();
+    for moment in &simulation.moments {
+        for command in &moment.commands {
+            if let Command::Measure { gate, watch, .. } = command {
+                asked.push((*gate, *watch, moment.at));
+            }
+        }
+    }
+    assert!(asked.len() > 100, "it goes on measuring: {}", asked.len());
+    for (index, (gate, watch, at)) in asked.iter().enumerate() {
+        let before = asked[..index].iter().rev();
+        let last = before.clone().find(|(g, w, _)| g == gate && w == watch);
+        if let Some((_, _, last)) = last {
+            let pause = Duration::try_from(at.duration_since(*last)).unwrap();
+            assert!(pause >= plan.gate(*gate).interval, "{pause:?} at {at}");
+        }
+    }
 }
 
 #[test]

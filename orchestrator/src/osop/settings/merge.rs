@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use super::model::Settings;
 use super::read;
-use crate::diagnostic::{Diagnostics, Origin, SourceFile, Spanned, codes, did_you_mean, quote};
+use crate::diagnostic::{
+    Diagnostics, Origin, SourceFile, Span, Spanned, codes, did_you_mean, quote,
+};
 use crate::osop::model::Workflow;
 use crate::osop::tree::{Data, Entry, Map, Value};
 use crate::osop::{load, scalar};
@@ -211,7 +213,8 @@ fn add_variables(
     settings.variables = variables;
 }
 
-/// `name=value`; the value is what YAML would make of it, and empty text if there is none. The last of a name wins.
+/// `name=value`; the value is what YAML would make of it (a number only where it reads back as the same text), and empty
+/// text if there is none. The last of a name wins.
 pub(super) fn read_sets(sets: &[String], d: &mut Diagnostics) -> Vec<(Spanned<String>, Value)> {
     let file = d.file(Origin::CommandLine);
     let mut variables: Vec<(Spanned<String>, Value)> = Vec::new();
@@ -238,10 +241,11 @@ pub(super) fn read_sets(sets: &[String], d: &mut Diagnostics) -> Vec<(Spanned<St
         } else {
             scalar::resolve(text)
         };
-        let data = if data == Data::Null {
-            Data::Text(text.to_owned())
-        } else {
-            data
+        // `1.10` and `007` are versions and names: a number is one that reads back as what was typed.
+        let data = match data {
+            Data::Null => Data::Text(text.to_owned()),
+            Data::Number(_) if !reads_back(&data, text) => Data::Text(text.to_owned()),
+            data => data,
         };
         let span = file.span(
             Origin::CommandLine,
@@ -252,6 +256,15 @@ pub(super) fn read_sets(sets: &[String], d: &mut Diagnostics) -> Vec<(Spanned<St
         variables.push((name, Value { data, span }));
     }
     variables
+}
+
+fn reads_back(data: &Data, text: &str) -> bool {
+    let value = Value {
+        data: data.clone(),
+        span: Span::default(),
+    };
+    let json = value.to_json().to_string();
+    json == text
 }
 
 /// A profile may serve several workflows, so an id that this one does not have is a warning there and an error in the workflow itself.

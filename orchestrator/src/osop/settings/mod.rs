@@ -22,6 +22,8 @@ pub use read::read_query_map;
 pub use source::{Auth, PrometheusSettings, ScrapeSettings, SecretRef, Sources, Tls};
 
 #[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 #[expect(
     clippy::format_push_string,
     clippy::format_collect,

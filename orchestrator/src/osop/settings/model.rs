@@ -206,7 +206,7 @@ words! {
 /// How long to wait for evidence and for people.
 #[derive(Clone, Debug, Default)]
 pub struct Deadlines {
-    /// After this long without data a check is inconclusive. `None`: 3 scrapes or the gate's interval, whichever is longer.
+    /// After this long without data a check is inconclusive. `None`: 3 intervals of the gate.
     pub evidence: Option<Spanned<Duration>>,
     /// After this long without a person's decision a blocked run fails. `None`: 15 minutes.
     pub decision: Option<Spanned<Duration>>,

@@ -167,7 +167,7 @@ pub const KEYS: &[KeyDoc] = &[
     key(PROMETHEUS, "url", Kind::Url, "", "Base URL, without `/api/v1`."),
     key(PROMETHEUS, "timeout", Kind::Duration("100ms", "5m"), "10s", "Bound of one request."),
     key(PROMETHEUS, "bearer_token_env", Kind::EnvName, "", "Environment variable with a bearer token."),
-    key(PROMETHEUS, "bearer_token_file", Kind::Path, "", "File with a bearer token; read again for each request."),
+    key(PROMETHEUS, "bearer_token_file", Kind::Path, "", "File with a bearer token; read when the run starts."),
     key(PROMETHEUS, "username", Kind::Text, "", "User for basic authentication."),
     key(PROMETHEUS, "password_env", Kind::EnvName, "", "Environment variable with the password."),
     key(PROMETHEUS, "password_file", Kind::Path, "", "File with the password."),
@@ -179,7 +179,6 @@ pub const KEYS: &[KeyDoc] = &[
     key("sources.prometheus.tls", "ca_file", Kind::Path, "the system's", "Certificates (PEM) that are trusted besides the system's."),
     key("sources.prometheus.tls", "cert_file", Kind::Path, "", "Client certificate (PEM); together with key_file."),
     key("sources.prometheus.tls", "key_file", Kind::Path, "", "Key of the client certificate (PEM)."),
-    key("sources.prometheus.tls", "server_name", Kind::Text, "the URL's host", "Name that the server's certificate must carry."),
     key("sources.prometheus.tls", "insecure_skip_verify", Kind::Bool, "false", "Do not check the server's certificate."),
 
     key("sources.scrape", "stable", Kind::Texts, "", "URLs of the stable instances' metrics."),
@@ -230,7 +229,7 @@ pub const KEYS: &[KeyDoc] = &[
     key("gates[].threshold_range", "min", Kind::Quantity, "", "Lowest value that passes."),
     key("gates[].threshold_range", "max", Kind::Quantity, "", "Highest value that passes."),
 
-    key("deadlines", "evidence", Kind::Duration("1s", "1d"), "3 scrapes or the gate's interval, whichever is longer", "After this long without data a check is inconclusive and the run is blocked."),
+    key("deadlines", "evidence", Kind::Duration("1s", "1d"), "3 intervals of the gate", "After this long without data a check is inconclusive and the run is blocked."),
     key("deadlines", "decision", Kind::Duration("1s", "30d"), "15m", "After this long without a person's decision a blocked run fails and is rolled back."),
 
     key(SLACK, "type", Kind::Words(&["slack", "pagerduty", "webhook", "command"]), "the channel's name", "How news get there."),

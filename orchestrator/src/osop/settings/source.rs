@@ -81,8 +81,6 @@ pub struct Tls {
     pub cert_file: Option<Text>,
     /// Key of the client certificate (PEM).
     pub key_file: Option<Text>,
-    /// Name that the server's certificate must carry.
-    pub server_name: Option<Text>,
     /// Do not check the server's certificate.
     pub insecure_skip_verify: bool,
 }
@@ -193,7 +191,6 @@ fn read_tls(mut section: Section<'_>, d: &mut Diagnostics) -> Tls {
         ca_file: section.text("ca_file", d),
         cert_file: section.text("cert_file", d),
         key_file: section.text("key_file", d),
-        server_name: section.text("server_name", d),
         insecure_skip_verify: section
             .reader
             .bool("insecure_skip_verify", d)

@@ -52,7 +52,7 @@ sources:
     headers: {X-Team: shop}
     headers_env: {Authorization-Extra: EXTRA}
     tenant: shop
-    tls: {ca_file: ca.pem, cert_file: c.pem, key_file: k.pem, server_name: prom, insecure_skip_verify: false}
+    tls: {ca_file: ca.pem, cert_file: c.pem, key_file: k.pem, insecure_skip_verify: false}
   scrape: {stable: ['http://a:1/metrics'], canary: ['http://b:1/metrics'], interval: 500ms, timeout: 1s}
 traffic: {router: local, proxy: shop, timeout: 10s}
 metrics:
@@ -443,6 +443,34 @@ fn sets_are_checked() {
     let (settings, diagnostics) = merged("", "", &["A=1", "no-equals", "=x", "9=x", "A=b=c"]);
     assert_eq!(settings.variable("A").unwrap().as_text(), Some("b=c"));
     insta::assert_snapshot!(to_lines(&diagnostics));
+}
+
+/// `1.10` is a version, and must not become 1.1.
+#[test]
+fn a_set_is_a_number_only_if_it_reads_back() {
+    for (text, expected) in [
+        ("3", serde_json::json!(3)),
+        ("0.5", serde_json::json!(0.5)),
+        ("-2", serde_json::json!(-2)),
+        ("true", serde_json::json!(true)),
+        ("1.10", serde_json::json!("1.10")),
+        ("007", serde_json::json!("007")),
+        ("5e10", serde_json::json!("5e10")),
+        ("0x1f", serde_json::json!("0x1f")),
+        (
+            "12345678901234567890123",
+            serde_json::json!("12345678901234567890123"),
+        ),
+        ("null", serde_json::json!("null")),
+        ("", serde_json::json!("")),
+    ] {
+        let (settings, _) = merged("", "", &[&format!("A={text}")]);
+        assert_eq!(
+            settings.variable("A").unwrap().to_json(),
+            expected,
+            "{text}"
+        );
+    }
 }
 
 #[test]
