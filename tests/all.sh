@@ -33,6 +33,6 @@ if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
   fi
 fi
 
-# The whole-program tests run the binary as it is built here.
-cargo build --locked --package canary
+# The whole-program tests run the binary as it is built here. In one go with the tests, so that nothing is built twice.
+cargo build --locked --workspace --bins --tests
 cargo test --locked --workspace "$@"
