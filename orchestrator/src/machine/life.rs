@@ -173,6 +173,13 @@ impl Machine<'_> {
                     Some(result.error.unwrap_or_else(|| "timed out".to_owned())),
                 );
             }
+            // Only queries can decide nothing; whatever else says so has not done what it should.
+            NodeStatus::Inconclusive
+                if !matches!(self.plan.node(node).action, Action::Measure(_)) =>
+            {
+                let why = result.error.unwrap_or_else(|| "decided nothing".to_owned());
+                self.finish_attempt(node, End::Failed, Some(why));
+            }
             NodeStatus::Inconclusive => {
                 let why = result
                     .error
