@@ -160,6 +160,9 @@ impl Machine<'_> {
         let Some(bake) = &self.s.bake else {
             return false;
         };
+        if bake.node.is_none() && self.s.traffic.desired != Weight::FULL {
+            return self.raise_at_the_end();
+        }
         let Some(until) = self.bake_until() else {
             return false;
         };
@@ -189,6 +192,27 @@ impl Machine<'_> {
                 true
             }
         }
+    }
+
+    /// A person let a graph that is over go to 100 %.
+    fn raise_at_the_end(&mut self) -> bool {
+        if self.raise_held().is_none() {
+            if self.just_seen() {
+                self.write(Weight::FULL);
+                return true;
+            }
+            if self.s.traffic.out.is_none() {
+                self.observe();
+            }
+        } else if self.s.guards.is_empty()
+            && self.s.traffic.since.is_some()
+            && self.s.traffic.evidence.is_none()
+        {
+            // What the person decided about is not in force any more, and nothing can judge what is.
+            self.s.bake = None;
+            return true;
+        }
+        false
     }
 
     /// The canary is the new version now.

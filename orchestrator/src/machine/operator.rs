@@ -8,6 +8,7 @@ use super::event::OperatorAction;
 use super::state::{Cause, Life, Paused, Stage};
 use super::step::Machine;
 use super::traffic::Evidence;
+use super::watch::Bake;
 use crate::plan::{Action, NodeIndex};
 
 /// Answers that are kept.
@@ -272,7 +273,10 @@ impl Machine<'_> {
             Cause::Router => "the router does not answer: nothing to accept; it is asked again and again, `abort` goes back".to_owned(),
             Cause::Graph => {
                 self.unblock(cause);
-                self.write_full(by);
+                if self.s.traffic.since.is_some() {
+                    self.s.traffic.evidence = Some(Evidence::Person(by.to_owned()));
+                }
+                self.s.bake = Some(Bake { node: None, skipped: None });
                 "raising the weight to 100 %".to_owned()
             }
         }
@@ -307,11 +311,6 @@ impl Machine<'_> {
         self.anchor_guards();
         self.anchor_checks();
         format!("{by} takes {weight} as it is; it has to be judged before it rises")
-    }
-
-    fn write_full(&mut self, by: &str) {
-        self.s.traffic.evidence = Some(Evidence::Person(by.to_owned()));
-        self.write(Weight::FULL);
     }
 
     /// Check again what is blocked, and at once what waits.

@@ -242,6 +242,17 @@ impl Reader<'_> {
         }
         let machine = self.machine();
         let Some(until) = machine.bake_until() else {
+            if !self.s.blocks.is_empty() || self.s.traffic.owner.is_some() {
+                return;
+            }
+            let held = machine
+                .raise_held()
+                .unwrap_or("the weight is looked at first");
+            let why = format!("the weight is to rise to 100 %: {held}");
+            waits.push(Wait {
+                unblock: Some(ABORT.to_owned()),
+                ..wait("100 %", why)
+            });
             return;
         };
         let why = match machine.bake_held() {

@@ -30,7 +30,7 @@ struct Outsider {
     failing: bool,
     /// Something passed, asked for after the weight came into force, or a person decided.
     evidence: bool,
-    asked: BTreeMap<(GateIndex, Watch), u32>,
+    asked: BTreeMap<(GateIndex, Watch), Timestamp>,
     stale: BTreeMap<(GateIndex, Watch), u32>,
     started: BTreeMap<NodeIndex, bool>,
     completed: BTreeMap<NodeIndex, bool>,
@@ -39,15 +39,18 @@ struct Outsider {
 }
 
 impl Outsider {
-    fn anchor(&mut self) {
+    fn anchor(&mut self, at: Timestamp) {
         self.evidence = false;
-        for (key, out) in std::mem::take(&mut self.asked) {
-            *self.stale.entry(key).or_default() += out;
+        for (key, asked) in std::mem::take(&mut self.asked) {
+            // What was asked two minutes ago will not be answered any more.
+            if at.duration_since(asked).as_secs() < 120 {
+                *self.stale.entry(key).or_default() += 1;
+            }
         }
         self.started.clear();
     }
 
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, at: Timestamp, event: &Event) {
         match event {
             Event::WeightObserved {
                 command,
@@ -57,7 +60,7 @@ impl Outsider {
             } if *command == self.last_question => {
                 let write = self.writes.get(command).copied().flatten();
                 if self.in_force != Some(*weight) || write.is_some() {
-                    self.anchor();
+                    self.anchor(at);
                 }
                 self.in_force = Some(*weight);
                 self.off = weight.is_zero();
@@ -68,7 +71,7 @@ impl Outsider {
             Event::Resumed => {
                 self.asked.clear();
                 self.stale.clear();
-                self.anchor();
+                self.anchor(at);
                 self.in_force = None;
                 self.off = false;
             }
@@ -82,10 +85,7 @@ impl Outsider {
                     && *stale > 0
                 {
                     *stale -= 1;
-                } else if let Some(out) = self.asked.get_mut(&key)
-                    && *out > 0
-                {
-                    *out -= 1;
+                } else if self.asked.remove(&key).is_some() {
                     self.evidence |= measurement.phase == Phase::Pass;
                 }
             }
@@ -164,7 +164,7 @@ impl Outsider {
                 }
                 // Asked again: the question before will not be answered any more.
                 Command::Measure { gate, watch, .. } => {
-                    self.asked.insert((*gate, *watch), 1);
+                    self.asked.insert((*gate, *watch), moment.at);
                 }
                 Command::StartNode { node, .. } | Command::Workload { node, .. } => {
                     let again = self.completed.contains_key(node);
@@ -201,7 +201,7 @@ pub(super) fn watch<W: World>(
     loop {
         while seen < simulation.moments.len() {
             let moment = simulation.moments[seen].clone();
-            outsider.event(&moment.event);
+            outsider.event(moment.at, &moment.event);
             if let Err(error) = outsider.commands(plan, &moment) {
                 let trace = trace(plan, &simulation.moments);
                 return Err(TestCaseError::fail(format!("{error}\n{trace}")));

@@ -1,6 +1,8 @@
 //! Tests of the machine.
 
 mod build;
+mod cases;
 mod laws;
 mod properties;
+mod small_graphs;
 mod stories;
