@@ -6,7 +6,7 @@ use std::time::Duration;
 use canary_traffic::Weight;
 use jiff::Timestamp;
 
-use super::world::{RouterAnswer, World};
+pub use super::world::{RouterAnswer, World};
 use crate::machine::{
     Command, Decision, Event, Notification, OperatorAction, ProcessMark, State, Wake, step,
 };
