@@ -189,9 +189,19 @@ async fn show(
             ended.clone(),
         )),
         // Listens from here on: the first events happen before the task runs.
-        None => tokio::spawn(print(plan, handle.happened(), *output, ended.clone())),
+        None => tokio::spawn(print(
+            plan,
+            handle.happened(),
+            output.clone(),
+            ended.clone(),
+        )),
     };
-    let signals = tokio::spawn(obey_signals(handle, environment.who(), *output, live));
+    let signals = tokio::spawn(obey_signals(
+        handle,
+        environment.who(),
+        output.clone(),
+        live,
+    ));
     let end = session.drive().await;
     ended.cancel();
     // The last lines are printed, and the screen is put back, before anything else is said.

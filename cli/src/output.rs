@@ -22,7 +22,7 @@ pub(crate) enum ColorChoice {
 }
 
 /// Where and how to print.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     /// Colour on stdout.
     pub(crate) color: bool,
@@ -30,6 +30,10 @@ pub(crate) struct Output {
     pub(crate) talk_color: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "printing goes through the one value that is handed around"
+)]
 impl Output {
     /// Decides on colour: the flag, then NO_COLOR (<https://no-color.org>), then whether it is a terminal.
     pub(crate) fn new(choice: ColorChoice, environment: &Environment) -> Self {

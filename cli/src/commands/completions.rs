@@ -19,6 +19,7 @@ pub(crate) struct Args {
 }
 
 /// Prints them.
+#[expect(clippy::unnecessary_wraps, reason = "every command gives a result")]
 pub(crate) fn run(args: &Args, output: &Output) -> CommandResult {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "canary", &mut text);

@@ -73,7 +73,8 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             no_wait: false,
             plain: args.plain,
         };
-        let end = drive::start(
+        // Boxed: the future of a whole run is large.
+        let end = Box::pin(drive::start(
             &inputs,
             plan,
             &options,
@@ -81,7 +82,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             manner,
             environment,
             output,
-        )
+        ))
         .await?;
         let (sent, bad) = world.seen();
         output.talk(&format!(

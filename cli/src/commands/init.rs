@@ -100,7 +100,7 @@ fn ask(args: &Args, output: &Output) -> Result<ShortForm, CommandError> {
     match evidence {
         Some(ShortEvidence::Prometheus(url)) => short.prometheus = Some(url),
         Some(ShortEvidence::Scrape { stable, canary }) => {
-            (short.stable_metrics, short.canary_metrics) = (stable, canary)
+            (short.stable_metrics, short.canary_metrics) = (stable, canary);
         }
         None => {}
     }

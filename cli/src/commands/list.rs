@@ -84,7 +84,9 @@ pub(crate) fn history(
             "removed"
         };
         output.talk(&format!("{word} {} runs", gone.len()));
-        gone.iter().for_each(|run| output.data(run));
+        for run in &gone {
+            output.data(run);
+        }
         return Ok(0);
     }
     let all = all(environment, output, args.limit)?;

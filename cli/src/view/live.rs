@@ -49,7 +49,7 @@ impl Screen {
 
     /// Shows these lines.
     pub(crate) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
-        let text = Text::from_iter(lines.iter().map(|line| styled(line, self.color)));
+        let text: Text<'_> = lines.iter().map(|line| styled(line, self.color)).collect();
         self.terminal
             .draw(|frame| frame.render_widget(text, frame.area()))?;
         Ok(())
@@ -63,11 +63,10 @@ impl Drop for Screen {
 }
 
 fn styled(line: &Line, color: bool) -> TextLine<'static> {
-    TextLine::from_iter(
-        line.0
-            .iter()
-            .map(|(text, tone)| Span::styled(text.clone(), style(*tone, color))),
-    )
+    line.0
+        .iter()
+        .map(|(text, tone)| Span::styled(text.clone(), style(*tone, color)))
+        .collect()
 }
 
 fn style(tone: Tone, color: bool) -> Style {

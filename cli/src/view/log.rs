@@ -18,6 +18,10 @@ pub(crate) fn lines(plan: &Plan, event: &Event, commands: &[Command]) -> Vec<Lin
     lines
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every arm below gives a line or none"
+)]
 fn line(text: impl Into<String>, tone: Tone) -> Option<Line> {
     Some(Line::default().add(text, tone))
 }
