@@ -1,5 +1,8 @@
 //! Whole-program tests: the built binary, real processes, real HTTP. One module per subject.
 
+mod abort_under_fire;
+mod bad_input;
+mod kill;
 mod operate;
 mod osoplog;
 mod release;

@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,9 +13,7 @@ use serde_json::Value;
 /// Two versions, the proxy before them, and users.
 pub(crate) struct Shop {
     pub(crate) proxy: Proxy,
-    pub(crate) stable: Receiver,
-    pub(crate) canary: Receiver,
-    pub(crate) load: Load,
+    _users: Load,
 }
 
 impl Shop {
@@ -37,12 +34,9 @@ impl Shop {
             (status(number), "{}".to_owned())
         });
         let proxy = Proxy::start(sandbox, "shop", &stable.url(), &canary.url());
-        let load = Load::start(proxy.address, 100);
         Self {
+            _users: Load::start(proxy.address, 100),
             proxy,
-            stable,
-            canary,
-            load,
         }
     }
 
@@ -160,7 +154,6 @@ pub(crate) fn keeps_secret(sandbox: &Sandbox, said: &Said, secrets: &[&str]) {
 
 /// A pipe in the working directory: a script that does `read _ < NAME` goes on when the test lets it.
 pub(crate) struct Gate {
-    path: PathBuf,
     pipe: File,
 }
 
@@ -173,16 +166,11 @@ impl Gate {
         let pipe = OpenOptions::new().read(true).write(true).open(&path);
         Self {
             pipe: pipe.expect("a pipe"),
-            path,
         }
     }
 
     /// Lets one through, now or later.
     pub(crate) fn let_through(&mut self) {
         self.pipe.write_all(b"go\n").expect("a pipe");
-    }
-
-    pub(crate) fn path(&self) -> &std::path::Path {
-        &self.path
     }
 }

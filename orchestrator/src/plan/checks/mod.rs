@@ -50,7 +50,8 @@ fn reachable(frame: &Frame<'_>, d: &mut Diagnostics) {
         if node > 0 && begins_cycle[node] && !entered[node] {
             d.error(codes::UNREACHABLE, id.span, format!("nothing leads to {} but what comes after it: the cycle cannot be entered", quote(&id.value)))
                 .help("add an edge from a node that runs before, or remove the edge that closes the cycle");
-        } else if !touched[node] {
+        } else if !touched[node] && !frame.node(node).is_rollback() {
+            // The rollback node needs no edge: it runs after a failure that nothing else handles.
             d.warning(
                 codes::UNREACHABLE,
                 id.span,
