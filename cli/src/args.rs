@@ -46,52 +46,53 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// What to do. The commands' own structs say what they do: text here would replace both their short and their long one.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// See a release from its beginning to its end, on this machine, in a minute
     Demo(commands::demo::Args),
-    /// Run a release
     Run(Box<commands::run::Args>),
-    /// Check workflows: every error and warning at once
     Validate(commands::validate::Args),
-    /// Draw a workflow, or what happened in a run of it
     Graph(commands::graph::Args),
-    /// Judge gates now, without a release
     Analyze(commands::analyze::Args),
-    /// Test gates and workflows on a virtual clock, without a network
     Test(commands::test::Args),
-    /// Say where a release stands, what it waits for, and why
     Status(commands::status::Args),
-    /// List the releases that are active or interrupted
     #[command(visible_alias = "ls")]
     List(commands::list::ListArgs),
-    /// List all releases, newest first
     History(commands::list::HistoryArgs),
-    /// Print what happened in a release, or what one of its nodes printed
     Logs(commands::logs::Args),
-    /// Report on a release: what happened, why, and what it cost
     Report(commands::report::Args),
-    /// Go on: past a pause, a blocked check, a soak or an approval
     Promote(commands::operate::PromoteArgs),
-    /// Take the new version away now
     Abort(commands::operate::AbortArgs),
-    /// Take no further step; what is watched stays watched
     Pause(commands::operate::PauseArgs),
-    /// Go on with a release that is paused or was interrupted
     Resume(commands::operate::ResumeArgs),
-    /// Try a blocked check again, or run an ended release anew
     Retry(commands::operate::RetryArgs),
-    /// Write a commented workflow from a few answers or flags
     Init(Box<commands::init::Args>),
-    /// Show the settings that hold, and where each is from
     Config(commands::config::Args),
-    /// Check what a release needs: sources, commands, credentials, clocks
     Doctor(commands::doctor::Args),
-    /// Split HTTP traffic between two versions on this machine
     Proxy(Box<commands::proxy::Args>),
-    /// Print completions for a shell
     Completions(commands::completions::Args),
-    /// Write man pages
     Man(commands::man::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_workflow_and_the_short_form_exclude_each_other() {
+        for short in [["--steps", "5"], ["--error-rate", "1%"], ["--for", "1m"]] {
+            let both = ["canary", "run", "x.yaml", short[0], short[1]];
+            assert!(
+                Cli::command().try_get_matches_from(both).is_err(),
+                "{short:?}"
+            );
+        }
+    }
 }

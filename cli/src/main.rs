@@ -7,6 +7,7 @@ mod drive;
 mod environment;
 mod error;
 mod output;
+mod preflight;
 mod runs;
 mod view;
 mod workflow;

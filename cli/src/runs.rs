@@ -51,7 +51,13 @@ pub(crate) fn read(run: &RunDirectory) -> Result<Inspection, CommandError> {
 
 /// What is wrong with the store is the user's to put right, as is a name that means nothing.
 pub(crate) fn store_error(error: StoreError) -> CommandError {
-    CommandError::usage(error.to_string())
+    let unknown = matches!(error, StoreError::Unknown { .. });
+    let error = CommandError::usage(error.to_string());
+    if unknown {
+        error.hint("`canary history` lists all runs")
+    } else {
+        error
+    }
 }
 
 /// What is wrong with a run.

@@ -142,12 +142,43 @@ pub(crate) fn plan(inputs: &Inputs, output: &Output) -> Result<Plan, CommandErro
     let (plan, diagnostics) = compile(inputs);
     say(&diagnostics, output);
     match plan {
-        Some(plan) if !diagnostics.has_errors() => Ok(plan),
+        Some(plan) if !diagnostics.has_errors() => {
+            unused_sets(inputs, &plan, output);
+            Ok(plan)
+        }
         _ => Err(CommandError {
             code: USAGE,
             message: String::new(),
             hints: Vec::new(),
         }),
+    }
+}
+
+/// A `--set` whose name stands in no file is most often a typo. A script may still read it: commands get all variables.
+fn unused_sets(inputs: &Inputs, plan: &Plan, output: &Output) {
+    for (name, _) in &inputs.sets {
+        if inputs
+            .files
+            .values()
+            .any(|text| text.contains(name.as_str()))
+        {
+            continue;
+        }
+        let near = plan
+            .settings
+            .variables
+            .iter()
+            .map(|(known, _)| known.value.as_str())
+            .filter(|known| inputs.sets.iter().all(|(set, _)| set != known))
+            .map(|known| (strsim::jaro_winkler(name, known), known))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map_or_else(String::new, |(_, known)| {
+                format!("; did you mean `{known}`?")
+            });
+        output.warn(&format!(
+            "--set {name}: the workflow names no such variable{near}"
+        ));
     }
 }
 

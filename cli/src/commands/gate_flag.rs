@@ -37,11 +37,18 @@ impl GateFlag {
         if measured.is_empty() || !literal {
             return Err(wrong());
         }
-        Ok(Self {
+        let gate = Self {
             measured: measured.to_owned(),
             comparison,
             limit: limit.to_owned(),
-        })
+        };
+        if gate.is_quantile_of_time() && gate.unit().is_none() {
+            return Err(CommandError::usage(format!(
+                "--gate `{text}` compares a time with {limit}, which has no unit"
+            ))
+            .hint(format!("write {limit}ms or {limit}s")));
+        }
+        Ok(gate)
     }
 
     /// A built-in metric: the name itself; a query: `gate-1`.
@@ -81,9 +88,17 @@ impl GateFlag {
             .trim_start_matches(|letter: char| letter.is_ascii_digit() || ".-+".contains(letter));
         match letters {
             "%" => Some("ratio"),
+            "ns" | "us" | "ms" | "s" | "m" | "h" if self.measured.contains("milliseconds") => {
+                Some("ms")
+            }
             "ns" | "us" | "ms" | "s" | "m" | "h" => Some("s"),
             _ => None,
         }
+    }
+
+    /// A histogram whose name says that it holds times.
+    fn is_quantile_of_time(&self) -> bool {
+        self.measured.contains("histogram_quantile") && self.measured.contains("seconds")
     }
 }
 
@@ -115,7 +130,8 @@ mod tests {
                 (measured, comparison, limit)
             );
         }
-        for text in ["up", "up <", "< 3", "up{a=\"b\"}", "a < b"] {
+        let bare = "histogram_quantile(0.99, rate(x_seconds_bucket[5m])) < 500";
+        for text in ["up", "up <", "< 3", "up{a=\"b\"}", "a < b", bare] {
             assert!(GateFlag::parse(text).is_err(), "{text}");
         }
     }
@@ -125,5 +141,9 @@ mod tests {
         assert_eq!(GateFlag::parse("q < 500ms").unwrap().unit(), Some("s"));
         assert_eq!(GateFlag::parse("q < 1%").unwrap().unit(), Some("ratio"));
         assert_eq!(GateFlag::parse("q < 3").unwrap().unit(), None);
+        assert_eq!(
+            GateFlag::parse("x_milliseconds < 1s").unwrap().unit(),
+            Some("ms")
+        );
     }
 }

@@ -45,6 +45,9 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     let text = form.to_osop();
     let Some(path) = &args.output else {
         output.raw(&text);
+        if environment.stdout_is_terminal {
+            output.talk("\n`canary init --output FILE` writes it into a file");
+        }
         return Ok(0);
     };
     let mut file = fs::OpenOptions::new()

@@ -12,6 +12,7 @@ use crate::drive::{self, Manner, RunOptions};
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
+use crate::preflight;
 use crate::runs;
 use crate::workflow::compile_again;
 
@@ -178,6 +179,7 @@ pub(crate) fn retry(args: &RetryArgs, environment: &Environment, output: &Output
     let options: RunOptions =
         serde_json::from_value(inspection.snapshot.options.clone()).map_err(wrong)?;
     let plan = compile_again(&inspection.snapshot.inputs).map_err(CommandError::usage)?;
+    preflight::router_answers(&plan, environment)?;
     output.talk(&format!(
         "{} has ended: a new run of the same inputs",
         run.id()

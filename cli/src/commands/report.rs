@@ -40,14 +40,26 @@ enum Form {
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
     let directory = runs::find(environment, args.run.as_deref(), Wanted::Any)?;
     let inspection = runs::read(&directory)?;
-    let report = inspection.report(runs::now());
+    let mut report = inspection.report(runs::now());
+    // Whoever reads the report need not be told to.
+    report
+        .next
+        .retain(|command| !command.starts_with("canary report"));
     let entries = inspection.records.iter().flat_map(|record| {
         log::lines(&inspection.plan, &record.event, &record.commands)
             .into_iter()
             .map(|line| (record.at, line))
     });
     match args.output {
-        Form::Json => output.data(&serde_json::to_string_pretty(&report).unwrap_or_default()),
+        Form::Json => {
+            let mut document = serde_json::json!({"run": inspection.run.id()});
+            if let (Some(document), Ok(serde_json::Value::Object(report))) =
+                (document.as_object_mut(), serde_json::to_value(&report))
+            {
+                document.extend(report);
+            }
+            output.data(&serde_json::to_string_pretty(&document).unwrap_or_default());
+        }
         Form::Html => {
             let entries: Vec<_> = entries
                 .map(|(at, line)| Entry {

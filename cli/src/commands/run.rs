@@ -15,6 +15,7 @@ use crate::drive::{self, Manner, RunOptions};
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
+use crate::preflight;
 use crate::workflow::{self, WorkflowOptions};
 
 /// Run a release: a workflow, or the short form
@@ -35,8 +36,10 @@ pub(crate) struct Args {
     /// The workflow
     #[arg(
         value_name = "FILE",
-        required_unless_present = "service",
-        conflicts_with = "service"
+        conflicts_with_all = [
+            "service", "steps", "prometheus", "canary_metrics", "stable_metrics", "preset", "error_rate", "p99_latency",
+            "soak", "interval", "min_requests", "bake", "proxy", "slack",
+        ]
     )]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -145,6 +148,14 @@ impl ShortArgs {
         if !rising {
             return Err(CommandError::usage("--steps must rise, as in 10,50,100"));
         }
+        let share: Option<f64> = self.error_rate.parse().ok();
+        if let Some(share) = share.filter(|share| *share >= 1.0) {
+            return Err(CommandError::usage(format!(
+                "--error-rate {share} is {} % of all requests: nothing would ever fail it",
+                share * 100.0
+            ))
+            .hint(format!("write {share}%, or `off` for no such gate")));
+        }
         let limit = |text: &String| (text != "off").then(|| text.clone());
         Ok(ShortForm {
             steps: self.steps.clone(),
@@ -171,6 +182,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         return Ok(0);
     }
     confirm(&plan, args.yes, environment, output)?;
+    preflight::router_answers(&plan, environment)?;
     let base = args
         .file
         .as_deref()
@@ -202,6 +214,13 @@ fn inputs(args: &Args, environment: &Environment) -> Result<Inputs, CommandError
     });
     if let Some(file) = &args.file {
         return workflow::inputs(file, &args.options, on_failure, environment);
+    }
+    if args.short.service.is_none() {
+        return Err(CommandError::usage("nothing says what to release")
+            .hint("a workflow: canary run checkout.osop.yaml")
+            .hint(
+                "or the short form: canary run --service NAME --steps 10,50,100 --prometheus URL",
+            ));
     }
     let text = args.short.form()?.to_osop();
     workflow::from_text(

@@ -1,5 +1,6 @@
 //! `canary validate`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use canary_orchestrator::diagnostic::{HumanOptions, to_github, to_human, to_json, to_sarif};
@@ -51,7 +52,15 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     let mut failed = false;
     let mut documents = Vec::new();
     for file in &args.files {
-        let inputs = workflow::inputs(file, &args.options, None, environment)?;
+        let inputs = match workflow::inputs(file, &args.options, None, environment) {
+            Ok(inputs) => inputs,
+            // The other files are checked all the same: everything in one go.
+            Err(error) => {
+                let _code = output.error(&error);
+                failed = true;
+                continue;
+            }
+        };
         let (_, diagnostics) = compile(&inputs);
         failed |= diagnostics.has_errors();
         match args.output {
@@ -68,28 +77,87 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             Form::Github => output.raw(&to_github(&diagnostics)),
         }
     }
-    if let Some(document) = joined(args.output, documents) {
+    if let Some(document) = joined(args.output, documents, args.files.len() > 1) {
         output.data(&serde_json::to_string_pretty(&document).unwrap_or_default());
     }
     Ok(if failed { USAGE } else { 0 })
 }
 
-/// One document for all files: SARIF joins its runs, JSON is a list where there are several.
-fn joined(form: Form, mut documents: Vec<Value>) -> Option<Value> {
-    if documents.len() < 2 {
+/// One document for all files: JSON is a list where there are several, SARIF has one run with all results.
+fn joined(form: Form, mut documents: Vec<Value>, several: bool) -> Option<Value> {
+    if documents.is_empty() || !several {
         return documents.pop();
     }
     if form != Form::Sarif {
         return Some(Value::Array(documents));
     }
     let mut first = documents.remove(0);
-    let more: Vec<Value> = documents
-        .into_iter()
-        .filter_map(|mut document| document.get_mut("runs")?.as_array_mut().map(std::mem::take))
-        .flatten()
-        .collect();
-    if let Some(runs) = first.get_mut("runs").and_then(Value::as_array_mut) {
-        runs.extend(more);
+    for document in &documents {
+        take_results(&mut first, document);
     }
     Some(first)
+}
+
+/// Puts the results of one SARIF document into the run of another: GitHub refuses a file with two runs of one tool.
+fn take_results(into: &mut Value, from: &Value) {
+    const RULES: &str = "/runs/0/tool/driver/rules";
+    const RESULTS: &str = "/runs/0/results";
+    let list = |pointer| from.pointer(pointer).and_then(Value::as_array).cloned();
+    let mut indices = BTreeMap::new();
+    if let Some(rules) = into.pointer_mut(RULES).and_then(Value::as_array_mut) {
+        for rule in list(RULES).unwrap_or_default() {
+            if rules.iter().all(|known| known["id"] != rule["id"]) {
+                rules.push(rule);
+            }
+        }
+        for (index, rule) in rules.iter().enumerate() {
+            indices.insert(rule["id"].to_string(), index);
+        }
+    }
+    if let Some(results) = into.pointer_mut(RESULTS).and_then(Value::as_array_mut) {
+        for mut result in list(RESULTS).unwrap_or_default() {
+            if let Some(index) = indices.get(&result["ruleId"].to_string()) {
+                result["ruleIndex"] = (*index).into();
+            }
+            results.push(result);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(rules: &[&str], results: &[(&str, usize)]) -> Value {
+        let rules: Vec<_> = rules.iter().map(|id| json!({"id": id})).collect();
+        let results: Vec<_> = results
+            .iter()
+            .map(|(id, index)| json!({"ruleId": id, "ruleIndex": index}))
+            .collect();
+        json!({"runs": [{"tool": {"driver": {"rules": rules}}, "results": results}]})
+    }
+
+    #[test]
+    fn sarif_of_several_files_is_one_run_whose_results_know_their_rules() {
+        let documents = vec![
+            document(&["a", "b"], &[("b", 1)]),
+            document(&["c", "b"], &[("b", 1), ("c", 0)]),
+        ];
+        assert_eq!(
+            joined(Form::Sarif, documents, true),
+            Some(document(&["a", "b", "c"], &[("b", 1), ("b", 1), ("c", 2)]))
+        );
+    }
+
+    #[test]
+    fn json_of_several_files_is_a_list_even_if_only_one_could_be_read() {
+        let one = json!({"errors": 0});
+        assert_eq!(
+            joined(Form::Json, vec![one.clone()], true),
+            Some(json!([one]))
+        );
+        assert_eq!(joined(Form::Json, vec![one.clone()], false), Some(one));
+    }
 }

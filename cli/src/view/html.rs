@@ -14,8 +14,9 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--good:#3fb950;--bad:#f85149;--warn:#d29922;--dim:#8b949e;--line:#30363d;--card:#161b22}}\
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}\
-.outcome{display:inline-block;padding:.1rem .6rem;border-radius:1rem;color:#fff;background:var(--dim);font-weight:600}\
+.outcome{display:inline-block;padding:.1rem .6rem;border-radius:1rem;background:var(--dim);font-weight:600}\
 .outcome.good{background:var(--good)}.outcome.bad{background:var(--bad)}.outcome.warn{background:var(--warn)}\
+.outcome,.outcome.good,.outcome.bad,.outcome.warn{color:#fff}\
 .headline{font-size:1.15rem;border-left:4px solid var(--line);padding:.5rem 1rem;background:var(--card)}\
 table{border-collapse:collapse;width:100%}th{text-align:left;color:var(--dim);font-weight:500}\
 td,th{padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}\

@@ -156,12 +156,20 @@ impl Reader<'_> {
                         Some(last) => last.message.clone(),
                         None => "not measured yet".to_owned(),
                     };
+                    let what = if one.last.is_some() && !one.pending() {
+                        format!("the next measurement of {name}")
+                    } else {
+                        format!("evidence for {name}")
+                    };
+                    let said = said
+                        .strip_prefix(&format!("{name}: "))
+                        .map_or_else(|| said.clone(), str::to_owned);
                     let until = one.next_at(self.plan.gate(one.gate));
                     if until.is_some() || one.asked.is_some() {
                         waits.push(Wait {
                             since: check.started,
                             until,
-                            ..wait(format!("evidence for {name}"), said)
+                            ..wait(what, said)
                         });
                     }
                 }

@@ -114,6 +114,8 @@ impl Inspection {
         let replayed = replay(&plan, &contents.records, &snapshot.canary);
         let liveness = match holder {
             Some(pid) => Liveness::Live { pid },
+            // What has ended stays so, whatever this version makes of its journal.
+            None if replayed.mismatch.is_some() && run.has_ended() => Liveness::Ended,
             None if replayed.state.outcome().is_some() => Liveness::Ended,
             None => Liveness::Interrupted,
         };
@@ -132,6 +134,12 @@ impl Inspection {
 
     /// The report: as of `now` for a live run, as of the last record for one that nobody watches.
     pub fn report(&self, now: Timestamp) -> Report {
+        if self.replayed.mismatch.is_some()
+            && self.liveness == Liveness::Ended
+            && let Ok(kept) = self.run.read_report()
+        {
+            return kept;
+        }
         let last = self.replayed.at.unwrap_or(now);
         let at = match self.liveness {
             Liveness::Live { .. } => now.max(last),

@@ -386,6 +386,11 @@ async fn a_journal_that_tells_another_story_is_named() {
     let mut other = plan();
     other.nodes[1].action = Action::SetWeight(canary_traffic::Weight::try_from(20).unwrap());
     let inspection = Inspection::read(&run, &|_| Ok(other.clone()), true).unwrap();
+    // It has ended, and its end is told as it was.
+    assert_eq!(inspection.liveness, Liveness::Ended);
+    let report = inspection.report(Timestamp::from_second(4_000_000_000).unwrap());
+    assert_eq!(report.outcome, Some(Outcome::Promoted));
+    assert_ne!(inspection.replayed.state.outcome(), Some(Outcome::Promoted));
     let mismatch = inspection.replayed.mismatch.unwrap().to_string();
     assert!(
         mismatch.contains("journal:")

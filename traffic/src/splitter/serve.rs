@@ -37,6 +37,8 @@ pub struct Splitter {
 impl Splitter {
     /// Checks the options and takes the addresses. Clients can connect from here on, and wait until it serves.
     pub async fn bind(options: SplitterOptions) -> Result<Self, SplitterError> {
+        // What is wrong with the options is said before what is wrong with an address.
+        Shared::new(&options, options.listen)?;
         let (listener, addr) = listen(options.listen, "clients").await?;
         let shared = Arc::new(Shared::new(&options, addr)?);
         let metrics = match options.metrics_listen {
