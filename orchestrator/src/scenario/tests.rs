@@ -148,3 +148,20 @@ fn a_missing_workflow_is_a_problem_of_its_test() {
         result.to_text(false)
     );
 }
+
+/// The whole story of three runs, word for word: what is done first is what matters here.
+#[test]
+fn traces() {
+    let result = run_file("release.yaml");
+    for (file, name) in [
+        (
+            "errors",
+            "errors at 10 % take the canary off before the way back begins",
+        ),
+        ("abort", "abort takes traffic off at once"),
+        ("crash", "after a crash no soak is carried over"),
+    ] {
+        let test = result.tests.iter().find(|test| test.name == name).unwrap();
+        insta::assert_snapshot!(file, test.trace);
+    }
+}
