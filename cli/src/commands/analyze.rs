@@ -85,7 +85,13 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             "--at needs a Prometheus: metrics pages only know the present",
         ));
     }
-    let judged = drive::runtime()?.block_on(judge(args, gates, sources, output));
+    if args.soak.is_none() && sources.prometheus().is_none() {
+        output.warn(
+            "metrics pages say something from the second look on: give --for, as in --for 1m",
+        );
+    }
+    let deadline = plan.deadlines.evidence;
+    let judged = drive::runtime()?.block_on(judge(args, gates, deadline, sources, output));
     let verdict = worst(judged.iter().map(|one| one.verdict));
     output.data(&print(args.output, &judged, verdict, output.color));
     Ok(match verdict {
@@ -147,17 +153,22 @@ fn flags_workflow(args: &Args) -> Result<String, CommandError> {
     let list: Vec<_> = gates
         .iter()
         .enumerate()
-        .map(|(index, gate)| gate.settings(index, &window))
+        .map(|(index, gate)| gate.settings(index, &window, args.soak.is_none()))
         .collect();
     let names: Vec<_> = (0..gates.len())
         .map(|index| gates[index].name(index))
         .collect();
     settings.insert("gates".to_owned(), list.into());
+    let mut runtime = serde_json::json!({"tool": "canary", "action": "analyze", "gates": names});
+    if let Some(soak) = args.soak {
+        // Only said so that the plan is whole; without a weight nothing cuts the window.
+        runtime["duration"] = duration::format(soak.max(args.window)).into();
+    }
     let document = serde_json::json!({
         "osop_version": "2.0",
         "id": "analyze",
         "name": "Gates of the command line",
-        "nodes": [{"id": "check", "type": "infra", "purpose": "Judge", "runtime": {"tool": "canary", "action": "analyze", "gates": names}}],
+        "nodes": [{"id": "check", "type": "infra", "purpose": "Judge", "runtime": runtime}],
         "edges": [],
         "x-canary": settings,
     });
@@ -189,13 +200,19 @@ fn wanted(args: &Args, plan: &Plan) -> Result<Vec<Gate>, CommandError> {
 }
 
 /// Measures each gate until it has decided or the time is over; once, without --for.
-async fn judge(args: &Args, gates: Vec<Gate>, sources: Sources, output: &Output) -> Vec<Judged> {
+async fn judge(
+    args: &Args,
+    gates: Vec<Gate>,
+    deadline: Option<Duration>,
+    sources: Sources,
+    output: &Output,
+) -> Vec<Judged> {
     let judge = Judge::new(sources.clone());
     let watching = tokio::spawn(async move { sources.watch().await });
     let started = runs::now();
     let work = gates
         .into_iter()
-        .map(|gate| one(&judge, gate, args, started, output));
+        .map(|gate| one(&judge, gate, deadline, args, started, output));
     let judged = futures::future::join_all(work).await;
     watching.abort();
     judged
@@ -204,10 +221,19 @@ async fn judge(args: &Args, gates: Vec<Gate>, sources: Sources, output: &Output)
 async fn one(
     judge: &Judge,
     gate: Gate,
+    deadline: Option<Duration>,
     args: &Args,
     started: Timestamp,
     output: &Output,
 ) -> Judged {
+    // As in a check: until then the absence of data counts for nothing.
+    let data_due = started
+        .saturating_add(
+            deadline
+                .unwrap_or(gate.interval * 3)
+                .max(gate.initial_delay),
+        )
+        .unwrap_or(Timestamp::MAX);
     let until = args
         .soak
         .map(|soak| started.saturating_add(soak).unwrap_or(Timestamp::MAX));
@@ -229,7 +255,8 @@ async fn one(
         if until.is_some() {
             output.talk(&measurement.message);
         }
-        tally.record(&gate, &measurement, false);
+        let pending = until.is_some() && measurement.no_data && measurement.at < data_due;
+        tally.record(&gate, &measurement, pending);
         last = Some(measurement);
     }
     let verdict = match (tally.verdict(&gate), &last) {

@@ -68,9 +68,14 @@ impl GateFlag {
     }
 
     /// The gate as a workflow would say it. A query answers in Prometheus' base units: a limit in ms is compared with seconds.
-    pub(crate) fn settings(&self, index: usize, window: &str) -> Value {
+    /// `once`: one measurement decides.
+    pub(crate) fn settings(&self, index: usize, window: &str, once: bool) -> Value {
         let condition = format!("result {} {}", self.comparison, self.limit);
-        let mut gate = json!({"name": self.name(index), "success_condition": condition, "window": window, "count": 1});
+        let mut gate =
+            json!({"name": self.name(index), "success_condition": condition, "window": window});
+        if once {
+            gate["count"] = 1.into();
+        }
         if self.is_metric() {
             gate["metric"] = self.measured.clone().into();
         } else {

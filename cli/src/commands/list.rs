@@ -90,7 +90,7 @@ pub(crate) fn history(
         return Ok(0);
     }
     let all = all(environment, output, args.limit)?;
-    if all.is_empty() && args.output.is_none() {
+    if all.is_empty() && args.limit > 0 && args.output.is_none() {
         output.talk("there are no runs yet; `canary run FILE` starts one");
         return Ok(0);
     }

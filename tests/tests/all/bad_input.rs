@@ -310,7 +310,10 @@ fn arguments_that_are_mistyped() {
         (&["graph", "w.yaml", "-o", "mermaidd"], &["mermaid"]),
         (&["run", "w.yaml", "--dryrun"], &["--dry-run"]),
         (&["run", "w.yaml", "--set", "X"], &["NAME=VALUE"]),
-        (&["run"], &["<FILE>"]),
+        (
+            &["run"],
+            &["nothing says what to release", "canary run --service NAME"],
+        ),
         (
             &["run", "--service", "s", "--steps", "50,10"],
             &["--prometheus"],
