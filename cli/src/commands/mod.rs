@@ -33,7 +33,7 @@ pub(crate) fn dispatch(
     match command {
         Command::Demo(args) => demo::run(&args, environment, output),
         Command::Run(args) => run::run(&args, environment, output),
-        Command::Validate(args) => validate::run(&args, environment, output),
+        Command::Validate(args) => Ok(validate::run(&args, environment, output)),
         Command::Graph(args) => graph::run(&args, environment, output),
         Command::Analyze(args) => analyze::run(&args, environment, output),
         Command::Test(args) => test::run(&args, output),

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::environment::Environment;
-use crate::error::{CommandResult, USAGE};
+use crate::error::USAGE;
 use crate::output::Output;
 use crate::workflow::{self, WorkflowOptions};
 
@@ -48,7 +48,7 @@ enum Form {
 }
 
 /// Checks them.
-pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
+pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> u8 {
     let mut failed = false;
     let mut documents = Vec::new();
     for file in &args.files {
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     if let Some(document) = joined(args.output, documents, args.files.len() > 1) {
         output.data(&serde_json::to_string_pretty(&document).unwrap_or_default());
     }
-    Ok(if failed { USAGE } else { 0 })
+    if failed { USAGE } else { 0 }
 }
 
 /// One document for all files: JSON is a list where there are several, SARIF has one run with all results.

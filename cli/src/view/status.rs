@@ -88,7 +88,8 @@ fn headline(run: &str, report: &Report, space: Space) -> Vec<Line> {
 
 /// `progressing`, or the outcome once there is one.
 pub(crate) fn phase_word(report: &Report) -> &'static str {
-    if let (RunPhase::Ended, Some(outcome)) = (report.phase, report.outcome) {
+    // Also while the last things are done: the cost is counted, people are told.
+    if let Some(outcome) = report.outcome {
         return outcome.word();
     }
     match report.phase {
@@ -106,8 +107,8 @@ pub(crate) fn phase_word(report: &Report) -> &'static str {
 /// The tone of [`phase_word`].
 pub(crate) fn phase_tone(report: &Report) -> Tone {
     match (report.phase, report.outcome) {
-        (RunPhase::Ended, Some(outcome)) if outcome.exit_code() == 0 => Tone::Good,
-        (RunPhase::Ended, Some(_)) | (RunPhase::RollingBack, _) => Tone::Bad,
+        (_, Some(outcome)) if outcome.exit_code() == 0 => Tone::Good,
+        (_, Some(_)) | (RunPhase::RollingBack, None) => Tone::Bad,
         (RunPhase::Paused | RunPhase::Waiting | RunPhase::Blocked, _) => Tone::Warn,
         (RunPhase::New | RunPhase::Progressing | RunPhase::Baking | RunPhase::Ended, _) => {
             Tone::Busy
