@@ -1,5 +1,6 @@
 //! Abort takes traffic off at once, whatever hangs.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use canary_tests::receiver::Receiver;
@@ -124,4 +125,52 @@ fn while_a_node_runs() {
         !processes.iter().any(|pid| is_alive(*pid)),
         "the node's processes are still there"
     );
+}
+
+/// A file of this process and its children can have 16 KiB and no more, as on a full disk: writing fails.
+fn on_a_full_disk(sandbox: &Sandbox, arguments: &[&str]) -> Running {
+    let canary = sandbox.command(arguments);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$@\"", "sh"])
+        .arg(canary.get_program())
+        .args(canary.get_args())
+        .current_dir(canary.get_current_dir().expect("a directory"))
+        .env_clear()
+        .envs(
+            canary
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::null());
+    Running::start(limited)
+}
+
+#[test]
+fn while_the_disk_is_full() {
+    let sandbox = Sandbox::new();
+    let shop = Shop::open(&sandbox);
+    let workflow =
+        checked_for(&shop, "10m").replace("interval: 500ms, window", "interval: 100ms, window");
+    sandbox.file("shop.yaml", &workflow);
+    let mut run = on_a_full_disk(&sandbox, &["run", "shop.yaml"]);
+    run.expect("canary gets 10 %");
+    // The journal grows with every measurement until nothing more can be written; then it is not watched what is not kept.
+    eventually("traffic that goes off by itself", || {
+        (shop.proxy.weight() == 0.0).then_some(())
+    });
+    assert!(run.ended().is_none(), "it waits for room");
+    let asked = Instant::now();
+    let said = sandbox.canary(&["abort"]).exits(0);
+    let said = said.says(&["traffic is off: the canary's weight is 0 %"]);
+    assert!(asked.elapsed() < AT_ONCE, "{}", said.all());
+    assert_eq!(shop.proxy.weight(), 0.0);
+    drop(run);
+    // With room again, whoever takes it over ends it.
+    assert_eq!(sandbox.status("shop-1")["live"], false);
+    sandbox
+        .canary(&["abort", "shop-1"])
+        .exits(1)
+        .says(&["aborted", "canary gets 0 %"]);
+    assert_eq!(shop.proxy.weight(), 0.0);
 }

@@ -2,6 +2,7 @@
 
 mod abort_under_fire;
 mod bad_input;
+mod evidence;
 mod kill;
 mod operate;
 mod osoplog;

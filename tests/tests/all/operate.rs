@@ -4,9 +4,7 @@ use canary_tests::sandbox::{Running, Sandbox, eventually};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::release::{
-    Gate, HEAD, Shop, checked_for, cli, native, node, one_demo_at_a_time, outcome, sequence,
-};
+use crate::release::{Gate, HEAD, Shop, checked_for, cli, native, node, outcome, sequence};
 
 /// A demo of a good version at 10 %.
 fn demo(sandbox: &Sandbox, speed: &str) -> (Running, String) {
@@ -16,22 +14,51 @@ fn demo(sandbox: &Sandbox, speed: &str) -> (Running, String) {
     (demo, run)
 }
 
+/// 10 %, a check, a node that waits for the gate, 50 %.
+fn held_at_10(shop: &Shop) -> String {
+    let nodes = [
+        native("canary_10", "action: set-weight, weight: 10"),
+        native("check_10", "action: analyze, gates: [errors], for: 1s"),
+        cli("hold", "read _ < gate", ""),
+        native("canary_50", "action: set-weight, weight: 50"),
+        native("check_50", "action: analyze, gates: [errors], for: 10m"),
+        native("promote", "action: promote"),
+        native("rollback", "action: rollback"),
+    ];
+    let edges = sequence(&[
+        "canary_10",
+        "check_10",
+        "hold",
+        "canary_50",
+        "check_50",
+        "promote",
+    ]);
+    let settings = shop.settings().replace("bake: 1s", "bake: 10m");
+    format!("{HEAD}nodes:\n{}{edges}{settings}", nodes.concat())
+}
+
 #[test]
 fn a_release_is_paused_resumed_promoted_and_aborted_from_other_terminals() {
-    let _alone = one_demo_at_a_time();
     let sandbox = Sandbox::new();
-    let (mut demo, run) = demo(&sandbox, "2");
+    let shop = Shop::open(&sandbox);
+    let mut gate = Gate::new(&sandbox, "gate");
+    sandbox.file("shop.yaml", &held_at_10(&shop));
+    let mut release = sandbox.start(&["run", "shop.yaml", "--yes"]);
+    let run = release.run_id();
+    release.expect("hold starts");
     let said = sandbox.canary(&["pause", "--reason", "lunch"]).exits(0);
     said.says(&["paused: nothing new is started"]);
-
-    let watch = sandbox.start(&["status", &run, "-w", "-o", "json"]);
-    let held = eventually("a passed check whose next step waits", || {
+    let mut watch = sandbox.start(&["status", &run, "-w", "-o", "json"]);
+    watch.expect("\"phase\":\"paused\"");
+    gate.let_through();
+    let held = eventually("a next step that waits", || {
         let status = sandbox.status(&run);
         (node(&status, "canary_50")["status"] == "ready").then_some(status)
     });
     assert_eq!(held["live"], true);
     assert_eq!(held["report"]["phase"], "paused");
-    assert_eq!(node(&held, "check_10")["status"], "completed");
+    assert_eq!(node(&held, "hold")["status"], "completed");
+    assert_eq!(shop.proxy.weight(), 10.0);
     assert_eq!(held["report"]["traffic"]["observed"], 10);
     let text = sandbox
         .canary(&["status"])
@@ -40,7 +67,7 @@ fn a_release_is_paused_resumed_promoted_and_aborted_from_other_terminals() {
     assert!(text.stdout.contains("canary gets 10 %"), "{}", text.all());
 
     sandbox.canary(&["resume"]).exits(0);
-    demo.expect("canary gets 50 %");
+    release.expect("canary gets 50 %");
     sandbox.canary(&["promote", "--full"]).exits(0);
     let full = sandbox.status(&run);
     assert_eq!(
@@ -52,8 +79,8 @@ fn a_release_is_paused_resumed_promoted_and_aborted_from_other_terminals() {
         .canary(&["abort", "--reason", "I do not like it"])
         .exits(0);
     aborted.says(&["traffic is off: the canary's weight is 0 %"]);
-    let demo = demo.finish().exits(1);
-    demo.says(&[
+    let release = release.finish().exits(1);
+    release.says(&[
         "tester asked for abort: I do not like it",
         "aborted",
         "canary gets 0 %",

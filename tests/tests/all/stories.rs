@@ -50,7 +50,8 @@ impl Told {
         for part in [gate, " is ", limit, "(at 10 %)"] {
             assert!(headline.contains(part), "{part:?} is not in {headline:?}");
         }
-        assert!(found["failed"].as_u64() > Some(1), "{found}");
+        // One of the gate's own, or one more that its guard saw first.
+        assert!(found["failed"].as_u64() >= Some(1), "{found}");
         let requests = report["cost"]["requests"].as_u64().expect("what it cost");
         assert!(requests > 0);
         let bad = report["cost"]["bad"].as_u64().expect("bad answers");
