@@ -24,6 +24,17 @@ pub(crate) fn router_answers(plan: &Plan, environment: &Environment) -> Result<(
                 "nothing was started; x-canary.traffic.proxy, or --proxy of the short form, names the proxy",
             ))
         }
+        Ok(observed) if !observed.weight.is_zero() => {
+            nobody_else_drives(plan, environment)?;
+            // Taking this run back would take away what an earlier release gave to everybody.
+            let who = observed.changed_by.map_or_else(String::new, |who| format!(", set by {who}"));
+            Err(CommandError::usage(format!(
+                "the canary of {} has {} of the traffic already{who}, before this release began",
+                router.name(),
+                observed.weight
+            ))
+            .hint("make the version that has it the stable one (restart the proxy with it as --stable), then run again"))
+        }
         Ok(_) | Err(_) => nobody_else_drives(plan, environment),
     }
 }

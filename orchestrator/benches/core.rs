@@ -4,7 +4,7 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::expect_used,
-    missing_docs,
+    clippy::unnecessary_wraps,
     reason = "a benchmark prints, reads the clock, and may end when something is wrong"
 )]
 
