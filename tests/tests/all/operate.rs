@@ -306,6 +306,9 @@ fn a_release_does_not_begin_where_another_one_ended() {
     assert_eq!(shop.proxy.weight(), 100.0);
     // Taking a second one back would take away what the first gave to everybody.
     let again = sandbox.canary(&["run", "shop.yaml"]).exits(2);
-    again.says(&["has 100 % of the traffic already, set by run shop-1", "restart the proxy"]);
+    again.says(&[
+        "has 100 % of the traffic already, set by run shop-1",
+        "restart the proxy",
+    ]);
     assert_eq!(shop.proxy.weight(), 100.0);
 }
