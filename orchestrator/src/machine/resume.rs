@@ -21,9 +21,6 @@ impl Machine<'_> {
         traffic.evidence = None;
         traffic.seen = None;
         traffic.failing_since = None;
-        if traffic.prior.is_none() {
-            traffic.prior = traffic.observed;
-        }
         traffic.observed = None;
         for guard in &mut self.s.guards {
             guard.interrupt();

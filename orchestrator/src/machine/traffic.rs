@@ -95,7 +95,10 @@ impl Machine<'_> {
         let command = self.command();
         let traffic = &mut self.s.traffic;
         if traffic.desired != weight || traffic.since.is_some() {
-            traffic.prior = traffic.observed.or(Some(traffic.desired));
+            // Only what was ours can be gone back to: somebody else's weight is never taken for it.
+            traffic.prior = traffic
+                .observed
+                .filter(|&observed| observed == traffic.desired);
         }
         traffic.desired = weight;
         traffic.written = weight;

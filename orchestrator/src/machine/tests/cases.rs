@@ -451,3 +451,25 @@ fn a_plan_of_ten_thousand_nodes_is_no_trouble() {
     let simulation = run(&plan, world);
     assert_eq!(simulation.state().outcome(), Some(Outcome::Completed));
 }
+
+#[test]
+fn a_foreign_weight_stays_foreign_over_a_crash() {
+    let plan = release();
+    let mut simulation = simulate(&plan, Told::good(&plan));
+    simulation.happens(t(10), Happening::Foreign(weight(35), "helm".to_owned()));
+    simulation.happens(t(100), Happening::Crash(secs(30)));
+    simulation.run_until(t(200));
+    let seen = report(&plan, simulation.state(), t(200));
+    assert_eq!(seen.phase, RunPhase::Blocked);
+    assert!(
+        seen.waits[0].why.contains("helm set the weight to 35 %"),
+        "{}",
+        seen.waits[0].why
+    );
+    simulation.run_until(t(2000));
+    assert_eq!(
+        simulation.state().outcome(),
+        Some(Outcome::RolledBack { deadline: true })
+    );
+    assert_eq!(simulation.weight(), Weight::ZERO);
+}

@@ -59,7 +59,9 @@ impl Outsider {
                 ..
             } if *command == self.last_question => {
                 let write = self.writes.get(command).copied().flatten();
-                if self.in_force != Some(*weight) || write.is_some() {
+                if *weight != self.commanded {
+                    self.evidence = false;
+                } else if self.in_force != Some(*weight) || write.is_some() {
                     self.anchor(at);
                 }
                 self.in_force = Some(*weight);
