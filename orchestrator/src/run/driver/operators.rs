@@ -103,13 +103,11 @@ impl Waiting {
 /// What can be seen of an action in the report, once it can.
 fn effect(action: &OperatorAction, was: RunPhase, report: &Report) -> Option<String> {
     let ended = report.phase == RunPhase::Ended;
-    let observed = report
-        .traffic
-        .as_ref()
-        .map(|traffic| traffic.observed.unwrap_or(Weight::ZERO));
+    // What the router said last; nothing where it never answered: then nobody knows that traffic is off.
+    let observed = report.traffic.as_ref().map(|traffic| traffic.observed);
     let seen = match action {
         OperatorAction::Abort { .. } => match observed {
-            Some(weight)
+            Some(Some(weight))
                 if weight.is_zero() && (ended || report.phase == RunPhase::RollingBack) =>
             {
                 return Some("traffic is off: the canary's weight is 0 %".to_owned());
@@ -118,7 +116,7 @@ fn effect(action: &OperatorAction, was: RunPhase, report: &Report) -> Option<Str
             None => ended || report.phase == RunPhase::RollingBack,
         },
         OperatorAction::Promote { full: true } => {
-            ended || observed.is_none_or(|weight| weight == Weight::FULL)
+            ended || observed.is_none_or(|weight| weight == Some(Weight::FULL))
         }
         OperatorAction::Promote { full: false } => match was {
             RunPhase::Paused | RunPhase::Waiting | RunPhase::Blocked => report.phase != was,
