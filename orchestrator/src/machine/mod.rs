@@ -1,4 +1,4 @@
-//! The pure heart: [`step`] takes a plan, a state and an event, and says what the state is now and what to do.
+//! The pure heart: [`step()`] takes a plan, a state and an event, and says what the state is now and what to do.
 //! No clock, no IO, no randomness; replaying the journal's events gives the state.
 
 mod approval;

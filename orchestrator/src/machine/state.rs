@@ -15,7 +15,7 @@ use super::traffic::Traffic;
 use super::watch::{Bake, Check, GateWatch};
 use crate::plan::{GateIndex, NodeIndex, Plan};
 
-/// The state of a run: the fold of [`super::step`] over its events.
+/// The state of a run: the fold of [`super::step()`] over its events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     pub(super) stage: Stage,
