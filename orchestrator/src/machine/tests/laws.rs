@@ -59,10 +59,13 @@ impl Outsider {
                 ..
             } if *command == self.last_question => {
                 let write = self.writes.get(command).copied().flatten();
-                if *weight != self.commanded {
-                    self.evidence = false;
-                } else if self.in_force != Some(*weight) || write.is_some() {
-                    self.anchor(at);
+                if self.in_force != Some(*weight) || write.is_some() {
+                    if *weight == self.commanded {
+                        self.anchor(at);
+                    } else {
+                        // Somebody else's: nothing that was seen speaks of it.
+                        self.evidence = false;
+                    }
                 }
                 self.in_force = Some(*weight);
                 self.off = weight.is_zero();
