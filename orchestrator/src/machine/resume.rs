@@ -22,6 +22,7 @@ impl Machine<'_> {
         traffic.seen = None;
         traffic.failing_since = None;
         traffic.observed = None;
+        traffic.read_back = false;
         for guard in &mut self.s.guards {
             guard.interrupt();
         }

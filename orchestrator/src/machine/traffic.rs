@@ -20,6 +20,8 @@ pub(super) struct Traffic {
     pub desired: Weight,
     /// What the last write asked for, whatever became of it.
     pub written: Weight,
+    /// The last write was read back since.
+    pub read_back: bool,
     /// What was in force before the write that is not confirmed yet.
     pub prior: Option<Weight>,
     /// What the router said last; `None`: nothing, or nothing since a restart.
@@ -70,7 +72,8 @@ impl Machine<'_> {
         // A write that seems lost may still arrive: only a later write of 0 rules that out.
         let known_off = traffic.observed == Some(Weight::ZERO)
             && traffic.desired.is_zero()
-            && traffic.written.is_zero();
+            && traffic.written.is_zero()
+            && traffic.read_back;
         (traffic.moved || traffic.observed.is_some_and(|weight| !weight.is_zero())) && !known_off
     }
 
@@ -102,6 +105,7 @@ impl Machine<'_> {
         }
         traffic.desired = weight;
         traffic.written = weight;
+        traffic.read_back = false;
         traffic.since = None;
         traffic.again_at = None;
         traffic.moved |= !weight.is_zero();

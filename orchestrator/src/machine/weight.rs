@@ -49,6 +49,7 @@ impl Machine<'_> {
         let traffic = &mut self.s.traffic;
         traffic.failures = 0;
         traffic.observed = Some(weight);
+        traffic.read_back |= weight == traffic.written && pending.is_none();
         traffic.observed_at = Some(at);
         traffic.seen = seen;
         traffic.problem = None;
