@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 mod gate_flag;
 pub(crate) mod graph;
 pub(crate) mod init;
+mod last_resort;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod man;

@@ -1,6 +1,8 @@
 //! `canary promote`, `abort`, `pause`, `resume` and `retry`: what a person may ask of a release.
 
-use canary_orchestrator::machine::{OperatorAction, RunPhase};
+use std::time::Duration;
+
+use canary_orchestrator::machine::{OperatorAction, Outcome, RunPhase};
 use canary_orchestrator::plan::Inputs;
 use canary_orchestrator::run::control::{Client, ClientError};
 use canary_orchestrator::run::driver::FirstAction;
@@ -8,6 +10,7 @@ use canary_orchestrator::run::inspect::{Inspection, Liveness};
 use canary_orchestrator::run::session::Resume;
 use canary_orchestrator::run::store::Wanted;
 
+use super::last_resort;
 use crate::drive::{self, Manner, RunOptions};
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
@@ -15,6 +18,12 @@ use crate::output::Output;
 use crate::preflight;
 use crate::runs;
 use crate::workflow::compile_again;
+
+/// How long a process that drives a run may take for its first answer: it answers from memory.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A process that has taken a run over is asked again this soon while it does not listen yet.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What all of them take.
 #[derive(Debug, Clone, clap::Args)]
@@ -204,13 +213,15 @@ fn active(common: &Common, environment: &Environment) -> Result<Inspection, Comm
     let run = runs::find(environment, common.run.as_deref(), Wanted::Active)?;
     let inspection = runs::read(&run)?;
     if inspection.liveness == Liveness::Ended {
-        let report = inspection.report(runs::now());
-        return Err(
-            CommandError::usage(format!("{} has ended: {}", run.id(), report.headline))
-                .hint(format!("`canary retry {}` runs it anew", run.id())),
-        );
+        return Err(has_ended(&inspection));
     }
     Ok(inspection)
+}
+
+fn has_ended(inspection: &Inspection) -> CommandError {
+    let (run, report) = (inspection.run.id(), inspection.report(runs::now()));
+    CommandError::usage(format!("{run} has ended: {}", report.headline))
+        .hint(format!("`canary retry {run}` runs it anew"))
 }
 
 /// Asks a live run; takes an interrupted one over, with this as the first thing.
@@ -220,14 +231,38 @@ fn operate(
     environment: &Environment,
     output: &Output,
 ) -> CommandResult {
-    let inspection = active(common, environment)?;
-    if matches!(inspection.liveness, Liveness::Live { .. }) {
-        return ask(&inspection, action, common, environment, output);
+    let aborts = matches!(action, OperatorAction::Abort { .. });
+    let inspection = if aborts {
+        let run = last_resort::find(common.run.as_deref(), environment)?;
+        match runs::read(&run) {
+            Ok(inspection) => inspection,
+            Err(error) => return last_resort::unreadable(&run, error, environment, output),
+        }
+    } else {
+        active(common, environment)?
+    };
+    let run = inspection.run.id();
+    match inspection.liveness {
+        Liveness::Live { .. } => return ask(&inspection, action, common, environment, output),
+        Liveness::Interrupted => {
+            output.talk(&format!("{run} was interrupted: taking it over"));
+        }
+        Liveness::Ended if aborts && inspection.replayed.state.left_traffic_on() => {
+            output.talk(&format!(
+                "{run} has ended, and its canary may still have traffic: taking it over"
+            ));
+        }
+        // What another version wrote cannot be gone on with.
+        Liveness::Ended
+            if aborts
+                && inspection.replayed.mismatch.is_some()
+                && inspection.report(runs::now()).outcome == Some(Outcome::Held) =>
+        {
+            let error = has_ended(&inspection);
+            return last_resort::unreadable(&inspection.run, error, environment, output);
+        }
+        Liveness::Ended => return Err(has_ended(&inspection)),
     }
-    output.talk(&format!(
-        "{} was interrupted: taking it over",
-        inspection.run.id()
-    ));
     let manner = Manner {
         no_wait: common.no_wait,
         plain: false,
@@ -235,17 +270,24 @@ fn operate(
     // An abort must work whatever version of canary left the run behind.
     let force = matches!(action, OperatorAction::Abort { .. });
     let takeover = Resume {
-        first: Some(first(action, common, environment)),
+        first: Some(first(action.clone(), common, environment)),
         force,
     };
-    let end = drive::runtime()?.block_on(drive::resume(
+    let driven = drive::runtime()?.block_on(drive::resume(
         &inspection.run,
         takeover,
         manner,
         environment,
         output,
-    ))?;
-    Ok(end.exit_code())
+    ));
+    driven.map(|end| end.exit_code()).or_else(|error| {
+        // Somebody else may have taken it over at the same moment: then they are asked.
+        let now = runs::read(&inspection.run).map(|now| (now.liveness, now));
+        match now {
+            Ok((Liveness::Live { .. }, now)) => ask(&now, action, common, environment, output),
+            _ => Err(error),
+        }
+    })
 }
 
 fn first(action: OperatorAction, common: &Common, environment: &Environment) -> FirstAction {
@@ -266,16 +308,32 @@ fn ask(
     let run = inspection.run.id();
     let failed = |error: ClientError| CommandError::failed(format!("{run}: {error}"));
     drive::runtime()?.block_on(async {
-        let client = Client::connect(&inspection.run).await.map_err(failed)?;
-        let accepted = client
-            .operator(
-                action,
-                &environment.who(),
-                common.reason.as_deref(),
-                !common.no_wait,
-            )
-            .await
-            .map_err(failed)?;
+        let aborts = matches!(action, OperatorAction::Abort { .. });
+        let who = environment.who();
+        let asked = async {
+            let client = loop {
+                match Client::connect(&inspection.run).await {
+                    // Whoever holds the run has only just begun, or is about to leave it.
+                    Err(ClientError::NotLive) => tokio::time::sleep(AGAIN).await,
+                    connected => break connected?,
+                }
+            };
+            client
+                .operator(action, &who, common.reason.as_deref(), !common.no_wait)
+                .await
+        };
+        let accepted = match tokio::time::timeout(ANSWER, asked).await {
+            Ok(accepted) => accepted.map_err(failed)?,
+            Err(_) => {
+                // It may have ended meanwhile, and then its weight is as it should be.
+                let now = runs::read(&inspection.run)?;
+                if matches!(now.liveness, Liveness::Live { .. }) {
+                    return last_resort::no_answer(&now, aborts, environment, output).await;
+                }
+                return Err(failed(ClientError::NotLive)
+                    .hint(format!("`canary status {run}` says where it stands")));
+            }
+        };
         output.talk(&format!("{run}: {}", accepted.message));
         if common.no_wait {
             return Ok(0);

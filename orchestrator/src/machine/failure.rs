@@ -183,6 +183,8 @@ impl Machine<'_> {
             .map(|reason| format!(": {reason}"))
             .unwrap_or_default();
         let why = format!("aborted by {by}{because}");
+        // Held runs keep their traffic, and so does one whose weight 0 was never confirmed.
+        let left_on = self.may_have_traffic();
         match &mut self.s.stage {
             Stage::Failing(failing) if failing.hold => {
                 // Held runs keep their weight until a person says otherwise: this is that.
@@ -193,8 +195,9 @@ impl Machine<'_> {
                 self.write_off();
                 self.answer(by, "abort", "taking traffic off, then going back");
             }
-            Stage::Failing(_) => {
-                if self.may_have_traffic() {
+            Stage::Failing(failing) => {
+                // A 0 that was read back and is not in effect yet counts as none.
+                if left_on || (failing.needs_zero && !failing.zero_seen) {
                     self.write_off();
                 }
                 let doubts: Vec<_> = self.s.blocks.iter().map(|block| block.cause).collect();
@@ -210,7 +213,7 @@ impl Machine<'_> {
                 );
             }
             Stage::Ended { outcome, .. } | Stage::Closing { outcome, .. }
-                if *outcome != Outcome::Held && *outcome != Outcome::Promoted =>
+                if *outcome != Outcome::Promoted && !left_on =>
             {
                 let word = outcome.word();
                 self.answer(

@@ -287,6 +287,13 @@ impl Machine<'_> {
         let Some(weight) = self.s.traffic.observed else {
             return "the weight is not known: nothing to accept".to_owned();
         };
+        if weight.is_zero() && !self.s.traffic.desired.is_zero() {
+            // Taking that as it is would let the next step raise it from 0 without any evidence.
+            return format!(
+                "the canary has no traffic any more: nothing to accept; `retry` writes {} again, `abort` goes back",
+                self.s.traffic.desired
+            );
+        }
         let at = self.at;
         let owner = self.s.traffic.owner.take();
         let traffic = &mut self.s.traffic;

@@ -1,9 +1,11 @@
 //! After a crash: look before anything else, decide what is in doubt, carry no soak over.
 
+use jiff::Timestamp;
+
 use super::command::Command;
 use super::event::ProcessMark;
 use super::state::{Cause, End, Life, Stage};
-use super::step::{Machine, after};
+use super::step::{Machine, after, human};
 use super::watch::NO_ANSWER;
 use crate::plan::{Action, NodeIndex};
 
@@ -13,16 +15,7 @@ impl Machine<'_> {
         if matches!(self.s.stage, Stage::New | Stage::Ended { .. }) {
             return;
         }
-        let traffic = &mut self.s.traffic;
-        traffic.out = None;
-        traffic.again_at = None;
-        traffic.failures = 0;
-        traffic.since = None;
-        traffic.evidence = None;
-        traffic.seen = None;
-        traffic.failing_since = None;
-        traffic.observed = None;
-        traffic.read_back = false;
+        self.forget_traffic();
         for guard in &mut self.s.guards {
             guard.interrupt();
         }
@@ -47,6 +40,47 @@ impl Machine<'_> {
         }
         for node in self.active() {
             self.resume_node(node);
+        }
+    }
+
+    /// Nothing is known of the weight any more, and nothing that was measured counts.
+    fn forget_traffic(&mut self) {
+        let traffic = &mut self.s.traffic;
+        traffic.out = None;
+        traffic.again_at = None;
+        traffic.failures = 0;
+        traffic.since = None;
+        traffic.evidence = None;
+        traffic.seen = None;
+        traffic.failing_since = None;
+        // `prior` stays as it is: a weight that somebody else had set is theirs still.
+        traffic.observed = None;
+        traffic.read_back = false;
+    }
+
+    /// The driver lives, but nothing was watched since `due`: it was stopped, or the machine slept. As after a crash the
+    /// weight is looked at first, and soaks, the bake and evidence begin anew; what runs goes on.
+    pub(super) fn unwatched(&mut self, due: Timestamp) {
+        if !self.s.forward() || self.s.promoted {
+            return;
+        }
+        for guard in &mut self.s.guards {
+            guard.suspend();
+        }
+        let gap = std::time::Duration::try_from(self.at.duration_since(due)).unwrap_or_default();
+        for node in self.active() {
+            let state = &mut self.s.nodes[node.0];
+            if let Some(check) = state.check.as_mut() {
+                check.started = None;
+                state.reason = Some(format!(
+                    "begun anew: nothing was watched for {}",
+                    human(gap)
+                ));
+            }
+        }
+        if self.s.graph.moves_traffic {
+            self.forget_traffic();
+            self.observe();
         }
     }
 

@@ -23,6 +23,8 @@ pub struct State {
     pub(super) ended_at: Option<Timestamp>,
     /// Time of the last event; time never goes back.
     pub(super) now: Option<Timestamp>,
+    /// When the machine wanted to be asked again; much later than that means that nothing was watched in between.
+    pub(super) due: Option<Timestamp>,
     pub(super) nodes: Vec<NodeState>,
     pub(super) edges: Vec<EdgeState>,
     /// Nodes that are between their activation and their end.
@@ -209,6 +211,7 @@ impl State {
             started_at: None,
             ended_at: None,
             now: None,
+            due: None,
             nodes: vec![NodeState::default(); plan.nodes.len()],
             edges: vec![EdgeState::default(); plan.edges.len()],
             active: BTreeSet::new(),
@@ -296,10 +299,22 @@ impl State {
         self.traffic.since
     }
 
+    /// The run has ended and its canary may still have traffic, although it is not promoted: it was held, or weight 0
+    /// was never confirmed. An abort takes it off.
+    pub fn left_traffic_on(&self) -> bool {
+        let observed = self.traffic.observed.is_none_or(|weight| !weight.is_zero());
+        self.outcome().is_some_and(|outcome| {
+            !matches!(outcome, Outcome::Promoted | Outcome::Completed)
+                && self.traffic.moved
+                && (observed || !self.traffic.desired.is_zero())
+        })
+    }
+
     /// Nothing but the time and what was answered is different: what a person asked for changed nothing.
     pub fn unchanged_since(&self, before: &Self) -> bool {
         let bare = |state: &Self| Self {
             now: None,
+            due: None,
             answers: Vec::new(),
             ..state.clone()
         };

@@ -9,6 +9,9 @@ use super::event::{Event, NodeResult, OperatorAction};
 use super::state::{Cause, End, Life, Stage, State};
 use crate::plan::{Action, NodeIndex, Plan};
 
+/// A driver that comes this much later than it was asked to did not watch: it was stopped, or the machine slept.
+const UNWATCHED: Duration = Duration::from_secs(5);
+
 /// What follows from an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
@@ -40,6 +43,10 @@ pub fn step(plan: &Plan, state: State, at: Timestamp, event: Event) -> Decision 
         unsettled: false,
     };
     machine.s.now = Some(at);
+    let late = machine
+        .s
+        .due
+        .filter(|due| at > after(*due, UNWATCHED) && !matches!(event, Event::Resumed));
     // Abort is looked at before anything else, in every state.
     if let Event::Operator {
         action: OperatorAction::Abort { signal },
@@ -49,6 +56,9 @@ pub fn step(plan: &Plan, state: State, at: Timestamp, event: Event) -> Decision 
     {
         machine.abort(signal, &by, reason.as_deref());
     } else {
+        if let Some(due) = late {
+            machine.unwatched(due);
+        }
         machine.take_in(event);
     }
     machine.settle();
@@ -294,6 +304,7 @@ impl Machine<'_> {
         } else {
             self.wake()
         };
+        self.s.due = wake.as_ref().map(|wake| wake.at);
         Decision {
             state: self.s,
             commands: self.out,

@@ -1,5 +1,6 @@
 //! "Why does nothing happen?": every open question with what is waited for, until when, and what to run.
 
+use canary_traffic::Weight;
 use jiff::Timestamp;
 
 use super::notify::{ABORT, PROMOTE, REPORT, RESUME, RETRY, STATUS};
@@ -188,6 +189,9 @@ impl Reader<'_> {
                 Cause::Route(_) => "`retry` checks again, `promote` goes on as if it had passed",
                 Cause::Doubt(_) => "`retry` runs it again, `promote` takes it as done",
                 Cause::Evidence(_) => "`promote` lets the weight rise",
+                Cause::Drift if self.s.traffic.observed == Some(Weight::ZERO) => {
+                    "`retry` writes this run's weight again"
+                }
                 Cause::Drift => {
                     "`retry` writes this run's weight again, `promote` takes the other one"
                 }

@@ -74,6 +74,16 @@ impl GateWatch {
         self.stale = 0;
     }
 
+    /// Nothing was watched for a while, and the question that is out will be answered: that answer says nothing.
+    pub(super) fn suspend(&mut self) {
+        self.started = None;
+        self.data_due = None;
+        self.passed = false;
+        if self.asked.take().is_some() {
+            self.stale = self.stale.saturating_add(1);
+        }
+    }
+
     /// Forgets the count, after a limit of doubt was broken and while the run is blocked.
     pub(super) fn forget(&mut self) {
         self.tally = Tally::default();

@@ -24,6 +24,8 @@ pub enum Happening {
     Foreign(Weight, String),
     /// The driver dies, and another takes over after so long.
     Crash(Duration),
+    /// The driver is stopped for so long, or the machine sleeps: what comes meanwhile is seen after it.
+    Stop(Duration),
 }
 
 /// One line of what happened.
@@ -217,10 +219,22 @@ impl<'p, W: World> Simulation<'p, W> {
                 self.foreign = Some(by);
             }
             Due::Happens(Happening::Crash(down)) => self.crash(down),
+            Due::Happens(Happening::Stop(length)) => self.stop(length),
             Due::Resume => {
                 self.down = false;
                 self.feed(Event::Resumed);
             }
+        }
+    }
+
+    fn stop(&mut self, length: Duration) {
+        let end = add(self.now, length);
+        let meanwhile = self.due.split_off(&(self.now, 0));
+        for ((at, sequence), due) in meanwhile {
+            self.due.insert((at.max(end), sequence), due);
+        }
+        if let Some(wake) = &mut self.wake {
+            wake.at = wake.at.max(end);
         }
     }
 

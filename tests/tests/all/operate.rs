@@ -312,3 +312,98 @@ fn a_release_does_not_begin_where_another_one_ended() {
     ]);
     assert_eq!(shop.proxy.weight(), 100.0);
 }
+
+#[test]
+fn a_held_release_is_aborted() {
+    let sandbox = Sandbox::new();
+    let shop = Shop::with_canary(&sandbox, |_| 500);
+    let held = checked_for(&shop, "5m") + "  on_failure: hold\n";
+    sandbox.file("shop.yaml", &held);
+    let mut run = sandbox.start(&["run", "shop.yaml", "--yes"]);
+    let name = run.run_id();
+    run.finish()
+        .exits(1)
+        .says(&["held", &format!("canary abort {name}")]);
+    assert_eq!(shop.proxy.weight(), 10.0);
+
+    // It has ended, so it is not active, and yet it is the one that is meant.
+    sandbox.canary(&["abort"]).exits(1).says(&[
+        "may still have traffic",
+        "rollback completed",
+        "aborted",
+    ]);
+    assert_eq!(shop.proxy.weight(), 0.0);
+    sandbox
+        .canary(&["abort", &name])
+        .exits(2)
+        .says(&["has ended", "aborted"]);
+}
+
+#[test]
+fn an_abort_does_not_need_the_process_that_drives_the_run() {
+    let sandbox = Sandbox::new();
+    let shop = Shop::open(&sandbox);
+    sandbox.file("shop.yaml", &checked_for(&shop, "5m"));
+    let mut run = sandbox.start(&["run", "shop.yaml", "--yes"]);
+    let name = run.run_id();
+    run.expect("check_10: pass");
+    run.signal(Signal::STOP);
+    let pid = format!("pid {}", run.pid());
+    sandbox.canary(&["abort", &name]).exits(1).says(&[
+        "traffic is off",
+        "does not answer",
+        &pid,
+        "kill -9",
+    ]);
+    assert_eq!(shop.proxy.weight(), 0.0);
+    // What it was asked is done when it wakes.
+    run.signal(Signal::CONT);
+    run.finish().exits(1).says(&["asked for abort", "aborted"]);
+    assert_eq!(shop.proxy.weight(), 0.0);
+}
+
+#[test]
+fn a_run_whose_journal_is_damaged_is_taken_off() {
+    let sandbox = Sandbox::new();
+    let shop = Shop::open(&sandbox);
+    sandbox.file("shop.yaml", &checked_for(&shop, "5m"));
+    let mut run = sandbox.start(&["run", "shop.yaml", "--yes"]);
+    let name = run.run_id();
+    run.expect("check_10: pass");
+    run.signal(Signal::KILL);
+    run.finish();
+    let journal = sandbox.run_directory(&name).join("journal.jsonl");
+    let text = std::fs::read_to_string(&journal).expect("a journal");
+    std::fs::write(&journal, text.replacen("started", "strated", 1)).expect("a journal");
+    assert_eq!(shop.proxy.weight(), 10.0);
+    sandbox
+        .canary(&["abort", &name])
+        .exits(2)
+        .says(&["traffic is off", "is damaged", "by hand"]);
+    assert_eq!(shop.proxy.weight(), 0.0);
+}
+
+#[test]
+fn an_abort_beside_a_resume_is_not_lost() {
+    let sandbox = Sandbox::new();
+    let shop = Shop::open(&sandbox);
+    sandbox.file("shop.yaml", &checked_for(&shop, "5m"));
+    let mut run = sandbox.start(&["run", "shop.yaml", "--yes"]);
+    let name = run.run_id();
+    run.expect("check_10: pass");
+    run.signal(Signal::KILL);
+    run.finish();
+    // Whichever of them takes the run over, it is aborted.
+    let resumes = [(); 2].map(|()| sandbox.start(&["resume", &name]));
+    let said = sandbox.canary(&["abort", &name]);
+    assert!(
+        said.stderr.contains("taking traffic off") || said.stderr.contains("asked for abort"),
+        "{}",
+        said.all()
+    );
+    assert_eq!(shop.proxy.weight(), 0.0, "{}", said.all());
+    for resume in resumes {
+        resume.finish();
+    }
+    assert_eq!(outcome(&sandbox.status(&name)).as_deref(), Some("aborted"));
+}

@@ -36,6 +36,8 @@ struct Outsider {
     completed: BTreeMap<NodeIndex, bool>,
     retried: bool,
     ended: Option<Outcome>,
+    /// When the machine wanted to be asked again.
+    due: Option<Timestamp>,
 }
 
 impl Outsider {
@@ -48,6 +50,18 @@ impl Outsider {
             }
         }
         self.started.clear();
+    }
+
+    /// The driver came much later than it was asked to: nothing was watched, nothing is known.
+    fn gap(&mut self, moment: &Moment) {
+        let late = |due: &Timestamp| moment.at.duration_since(*due).as_secs() > 5;
+        if let Some(due) = self.due.filter(late)
+            && moment.event != Event::Resumed
+        {
+            self.anchor(due);
+            self.in_force = None;
+        }
+        self.due = moment.wake.as_ref().map(|wake| wake.at);
     }
 
     fn event(&mut self, at: Timestamp, event: &Event) {
@@ -206,6 +220,7 @@ pub(super) fn watch<W: World>(
     loop {
         while seen < simulation.moments.len() {
             let moment = simulation.moments[seen].clone();
+            outsider.gap(&moment);
             outsider.event(moment.at, &moment.event);
             if let Err(error) = outsider.commands(plan, &moment) {
                 let trace = trace(plan, &simulation.moments);

@@ -6,3 +6,4 @@ mod laws;
 mod properties;
 mod small_graphs;
 mod stories;
+mod unwatched;

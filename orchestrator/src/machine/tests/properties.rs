@@ -258,6 +258,7 @@ pub(super) fn happening(choice: u8) -> Happening {
             approve: choice.is_multiple_of(2),
         }),
         9 => Happening::Foreign(weight(choice % 101), "helm".to_owned()),
+        10 => Happening::Stop(secs(u64::from(choice))),
         _ => Happening::Crash(secs(u64::from(choice))),
     }
 }

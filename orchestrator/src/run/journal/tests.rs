@@ -231,3 +231,15 @@ async fn the_thread_writes_real_files_in_order_and_goes_on_after_a_torn_line() {
     assert_eq!(after.records.len(), 20);
     assert_eq!(after.torn, None);
 }
+
+#[test]
+fn a_deleted_file_is_no_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.jsonl");
+    let mut appender = Appender::new(FileStorage::open(&path).unwrap(), 0);
+    appender.append(&journal(1)).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let error = appender.append(&journal(1)).unwrap_err();
+    assert!(error.to_string().contains("sync"), "{error}");
+    assert!(error.source.to_string().contains("deleted"), "{error}");
+}
