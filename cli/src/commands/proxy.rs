@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use canary_analyzer::duration;
+use canary_orchestrator::assemble::proxy_socket;
 use canary_traffic::Weight;
 use canary_traffic::splitter::{Splitter, SplitterOptions, Sticky, Uri};
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,13 +70,6 @@ pub(crate) struct Args {
     threads: u16,
 }
 
-/// The admin socket of the proxy of that name.
-pub(crate) fn socket(environment: &Environment, name: &str) -> PathBuf {
-    environment
-        .runtime_directory()
-        .join(format!("proxy-{name}.sock"))
-}
-
 fn proxy_name(text: &str) -> Result<String, String> {
     let valid = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     if !text.is_empty() && text.len() <= 40 && text.chars().all(valid) {
@@ -110,7 +104,7 @@ impl Args {
         };
         let admin = self
             .admin
-            .unwrap_or_else(|| socket(environment, &self.name));
+            .unwrap_or_else(|| proxy_socket(&environment.runtime_directory(), &self.name));
         SplitterOptions {
             name: self.name,
             weight: self.weight,
