@@ -108,9 +108,9 @@ x-canary:
   sources: {scrape: {canary: ["http://127.0.0.1:METRICS/metrics"], interval: 1s}}
   metrics: {preset: canary-proxy}
   gates:
-    - {name: errors, metric: error_rate, success_condition: "error_rate < 5%", interval: 1s, window: 30s}
-    - {name: p99, metric: p99_latency, success_condition: "p99_latency < 5s", interval: 1s, window: 30s}
-    - {name: p50, metric: p50_latency, success_condition: "p50_latency < 5s", interval: 1s, window: 30s}
+    - {name: errors, metric: error_rate, success_condition: "value < 5%", interval: 1s, window: 30s}
+    - {name: p99, metric: p99_latency, success_condition: "value < 5s", interval: 1s, window: 30s}
+    - {name: p50, metric: p50_latency, success_condition: "value < 5s", interval: 1s, window: 30s}
 """
 
 
@@ -126,6 +126,16 @@ def unix_get(path, what):
 
 def weight_of(admin):
     return json.loads(unix_get(admin, "/v1/state"))["weight"]
+
+
+def wait_for_weight(admin, wanted, run, output, pause):
+    """Waits until the splitter has that weight. Ends the benchmark, with what `canary run` said, if that will not happen."""
+    deadline = time.monotonic() + 30
+    while weight_of(admin) != wanted:
+        if run.poll() not in (None, 1) or time.monotonic() > deadline:
+            run.kill()
+            sys.exit(f"the weight did not become {wanted}; `canary run` said:\n{pathlib.Path(output).read_text()}")
+        time.sleep(pause)
 
 
 def release(directory):
@@ -153,16 +163,16 @@ def release(directory):
     times, memory = [], 0
     try:
         for _ in range(10):
-            run = subprocess.Popen([BINARY, "run", "--plain", workflow], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while weight_of(admin) != 10:
-                time.sleep(0.01)
+            output = f"{directory}/run.log"
+            with open(output, "wb") as log:
+                run = subprocess.Popen([BINARY, "run", "--plain", workflow], env=environment, stdout=log, stderr=log)
+            wait_for_weight(admin, 10, run, output, pause=0.01)
             time.sleep(2)
             status = pathlib.Path(f"/proc/{run.pid}/status").read_text()
             memory = max(memory, int(re.search(r"VmHWM:\s+(\d+)", status).group(1)))
             begin = time.perf_counter()
             abort = subprocess.Popen([BINARY, "abort", "--no-wait"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while weight_of(admin) != 0:
-                pass
+            wait_for_weight(admin, 0, run, output, pause=0)
             times.append((time.perf_counter() - begin) * 1000)
             abort.wait()
             run.wait(timeout=60)
