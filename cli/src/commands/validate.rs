@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use canary_orchestrator::diagnostic::{HumanOptions, to_github, to_human, to_json, to_sarif};
+use canary_orchestrator::diagnostic::{
+    Diagnostics, HumanOptions, to_github, to_human, to_json, to_sarif,
+};
 use canary_orchestrator::plan::compile;
 use clap::ValueEnum;
 use serde_json::Value;
@@ -51,6 +53,14 @@ enum Form {
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> u8 {
     let mut failed = false;
     let mut documents = Vec::new();
+    // What several workflows share, such as a profile, is told once.
+    let mut told = Diagnostics::default();
+    if let Some(profile) = &args.options.profile
+        && let Err(error) = workflow::read(profile)
+    {
+        let _code = output.error(&error);
+        return USAGE;
+    }
     for file in &args.files {
         let inputs = match workflow::inputs(file, &args.options, None, environment) {
             Ok(inputs) => inputs,
@@ -61,10 +71,20 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> u8
                 continue;
             }
         };
-        let (_, diagnostics) = compile(&inputs);
-        failed |= diagnostics.has_errors();
+        let (_, mut diagnostics) = compile(&inputs);
+        let (errors, warnings) = diagnostics.counts();
+        failed |= errors > 0;
+        if args.output != Form::Json {
+            diagnostics.without(&told);
+            told.append(diagnostics.clone());
+        }
         match args.output {
-            Form::Text if diagnostics.is_empty() => output.data(&format!("{}: ok", file.display())),
+            Form::Text if errors + warnings == 0 => {
+                output.data(&format!("{}: ok", file.display()));
+            }
+            Form::Text if diagnostics.is_empty() => {
+                output.data(&format!("{}: only what is said above\n", file.display()));
+            }
             Form::Text => {
                 let options = HumanOptions {
                     color: output.color,

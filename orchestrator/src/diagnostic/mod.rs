@@ -140,6 +140,14 @@ impl Diagnostics {
         all
     }
 
+    /// An empty list for problems in the same files.
+    pub(crate) fn sibling(&self) -> Self {
+        Self {
+            files: self.files.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Makes spans of this origin point into `file`. A later file of the same origin replaces an earlier one for what is reported
     /// from then on.
     pub fn add_file(&mut self, origin: Origin, file: Arc<SourceFile>) {
@@ -282,6 +290,30 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
+    /// Errors so far, with repetitions: whether there are more than before is whether something was refused since.
+    pub(crate) fn errors(&self) -> usize {
+        let kept = self.list.iter().filter(|d| d.severity == Severity::Error);
+        kept.count() + self.errors_dropped
+    }
+
+    /// Whether an error was reported inside of a place.
+    pub(crate) fn any_error_within(&self, place: Span) -> bool {
+        self.list.iter().any(|d| {
+            d.severity == Severity::Error
+                && d.span.origin == place.origin
+                && place.start <= d.span.start
+                && d.span.end <= place.end
+        })
+    }
+
+    /// Leaves out what was told before, for example of a profile that several workflows share.
+    pub fn without(&mut self, told: &Self) {
+        self.list.retain(|d| {
+            let same = |other: &Diagnostic| other.order() == d.order() && *other.file == *d.file;
+            !told.list.iter().any(same)
+        });
+    }
+
     /// Whether something of these codes was reported inside of a place.
     pub(crate) fn any_within(&self, place: Span, codes: &[&str]) -> bool {
         self.list.iter().any(|d| {
@@ -340,6 +372,18 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(distance, candidate)| *distance <= folded.len().max(candidate.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// The known word that `word` is a slip of the finger away from, much nearer than [`nearest`] asks for: what was meant is then
+/// known well enough to go on with it, so that one slip is told once and not again by everything that depends on it.
+pub(crate) fn misspelt<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let near = nearest(word, known)?;
+    let (word, folded) = (fold(word), fold(near));
+    let slips = if folded.len() >= 6 { 2 } else { 1 };
+    (strsim::damerau_levenshtein(&word, &folded) <= slips).then_some(near)
 }
 
 /// Case and separators do not count: `failureLimit`, `failure-limit` and `failure_limit` are one word to a person.

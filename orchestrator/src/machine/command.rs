@@ -12,7 +12,7 @@ use crate::plan::{GateIndex, NodeIndex};
 
 /// Something to carry out. Journaled before it is, but for `SetWeight` that takes traffic off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// Start an attempt of a `Task` or `Measure` node. Answered by `NodeStarted` and `NodeFinished`.
     StartNode {
@@ -92,6 +92,7 @@ pub enum Command {
 
 /// A message to people; its text is rendered from it and the report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Notification {
     /// Unique in the run: the receiver's idempotency key is made of run and this.
     pub id: u64,
@@ -131,6 +132,7 @@ pub enum Topic {
 
 /// When to feed [`super::Event::Timer`] next, and why: one timer, each decision replaces it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wake {
     /// When.
     pub at: Timestamp,

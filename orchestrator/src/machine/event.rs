@@ -10,7 +10,7 @@ use crate::plan::{GateIndex, NodeIndex};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Event {
     /// The first event of a run.
     Started,
@@ -111,6 +111,7 @@ pub enum Watch {
 
 /// Enough to find a process group again and to know that it is the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ProcessMark {
     /// Process id of the leader; also the id of its group.
     pub pid: u32,
@@ -122,6 +123,7 @@ pub struct ProcessMark {
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NodeResult {
     /// How.
     pub status: NodeStatus,
@@ -149,6 +151,7 @@ pub enum NodeStatus {
 
 /// What the canary cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cost {
     /// Requests that the canary answered.
     pub requests: u64,
@@ -158,7 +161,7 @@ pub struct Cost {
 
 /// What a person may ask for. The words mean what they mean in Argo's CLI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case")]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
 pub enum OperatorAction {
     /// Take traffic off at once and go back.
     Abort {

@@ -3,7 +3,7 @@
 use super::model::Text;
 use super::tree::{Data, Map, Value};
 use super::word::Word;
-use crate::diagnostic::{Diagnostic, Diagnostics, Spanned, codes, did_you_mean, quote};
+use crate::diagnostic::{Diagnostic, Diagnostics, Spanned, codes, did_you_mean, misspelt, quote};
 
 /// Whether a text that is written under this key may be a secret, and not only the name of one.
 pub(crate) fn looks_secret(key: &str) -> bool {
@@ -121,6 +121,8 @@ pub(crate) fn as_word<W: Word>(
             known.join(", ")
         ),
     );
-    diagnostic.help_opt(did_you_mean(word, known));
-    None
+    diagnostic.help_opt(did_you_mean(word, known.iter().copied()));
+    // The file is refused; what follows from the word is not reported again if it is clear which one was meant.
+    let meant = W::from_word(misspelt(word, known)?)?;
+    Some(Spanned::new(meant, value.span))
 }

@@ -5,7 +5,7 @@ use super::model::{Case, Edge, EdgeMode, Join, JoinMode, Text};
 use super::reader::Reader;
 use super::tree::{Map, Value};
 use super::word::Word;
-use crate::diagnostic::{Diagnostics, Spanned, codes, did_you_mean, quote};
+use crate::diagnostic::{Diagnostics, Spanned, codes, did_you_mean, misspelt, quote};
 
 /// Modes of drafts and older editors; the schema refuses them. With what to use instead.
 const DRAFT_MODES: &[(&str, &str)] = &[
@@ -28,8 +28,30 @@ const DRAFT_MODES: &[(&str, &str)] = &[
     ("signal", "use `mode: conditional` with a `when`"),
 ];
 
+/// Keys of an edge.
+const KEYS: &[&str] = &[
+    "from",
+    "to",
+    "mode",
+    "when",
+    "condition",
+    "label",
+    "explain",
+    "spawn_count",
+    "for_each",
+    "iterator_var",
+    "join_mode",
+    "join_count",
+    "cases",
+    "default_to",
+    "x-optional",
+    "x-max-iterations",
+];
+
+/// Reads an edge. Nothing is returned if it does not say where it leads.
 pub(crate) fn read_edge(item: &Value, d: &mut Diagnostics) -> Option<Edge> {
     let mut reader = Reader::of("an edge", item, d)?;
+    reader.correct(KEYS, d);
     let from = reader.required("from", d);
     let to = reader.required("to", d);
     if let (Some(from), Some(to)) = (&from, &to) {
@@ -39,13 +61,16 @@ pub(crate) fn read_edge(item: &Value, d: &mut Diagnostics) -> Option<Edge> {
             quote(&to.value)
         ));
     }
+    let errors = d.errors();
     let written_mode = read_mode(&mut reader, d);
     let when = read_condition(&mut reader, d);
+    // What was refused of these is not missing as well.
+    let sure = d.errors() == errors;
     let for_each = reader.filled("for_each", d);
     let cases = read_cases(&mut reader, d);
     let default_to = reader.filled("default_to", d);
     let join = read_join(&mut reader, d);
-    let edge = Edge {
+    let mut edge = Edge {
         span: reader.span,
         label: reader.text("label", d),
         explain: super::node::read_explain(&mut reader, d),
@@ -54,38 +79,32 @@ pub(crate) fn read_edge(item: &Value, d: &mut Diagnostics) -> Option<Edge> {
         join,
         optional: reader.bool("x-optional", d),
         max_iterations: reader.count("x-max-iterations", 1, 10_000, d),
-        mode: written_mode
-            .ok()?
-            .unwrap_or(Spanned::new(EdgeMode::Sequential, reader.span)),
-        from: from?,
-        to: to?,
+        mode: written_mode.unwrap_or(Spanned::new(EdgeMode::Sequential, reader.span)),
+        from: from.clone().unwrap_or_default(),
+        to: to.clone().unwrap_or_default(),
         when,
         for_each,
         cases,
         default_to,
         extensions: Map::default(),
     };
-    check_mode(&edge, &reader, d);
-    let extensions = reader.close(d);
-    Some(Edge { extensions, ..edge })
+    if sure {
+        check_mode(&edge, &reader, d);
+    }
+    edge.extensions = reader.close(d);
+    (from.is_some() && to.is_some()).then_some(edge)
 }
 
-/// A mode that was reported.
-struct Refused;
-
-fn read_mode(
-    reader: &mut Reader<'_>,
-    d: &mut Diagnostics,
-) -> Result<Option<Spanned<EdgeMode>>, Refused> {
-    let Some(value) = reader.value("mode") else {
-        return Ok(None);
-    };
+/// The mode as written; of one that is reported, what is nearest to it.
+fn read_mode(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Spanned<EdgeMode>> {
+    let value = reader.value("mode")?;
+    let meant = |mode| Some(Spanned::new(mode, value.span));
     let Some(word) = value.as_text() else {
         wrong_type(&reader.path("mode"), "a text", value, d);
-        return Err(Refused);
+        return None;
     };
     if let Some(mode) = EdgeMode::from_word(word) {
-        return Ok(Some(Spanned::new(mode, value.span)));
+        return meant(mode);
     }
     if let Some((_, instead)) = DRAFT_MODES.iter().find(|(draft, _)| *draft == word) {
         d.error(
@@ -94,7 +113,7 @@ fn read_mode(
             format!("edge mode {} exists only in drafts of OSOP", quote(word)),
         )
         .help(*instead);
-        return Err(Refused);
+        return meant(EdgeMode::Sequential);
     }
     let known: Vec<&str> = EdgeMode::ALL.iter().map(|mode| mode.as_str()).collect();
     d.error(
@@ -106,8 +125,9 @@ fn read_mode(
             known.join(", ")
         ),
     )
-    .help_opt(did_you_mean(word, known));
-    Err(Refused)
+    .help_opt(did_you_mean(word, known.iter().copied()));
+    let near = misspelt(word, known).and_then(EdgeMode::from_word);
+    meant(near.unwrap_or(EdgeMode::Sequential))
 }
 
 /// `when`, or its alias `condition`. A boolean is a condition, too.

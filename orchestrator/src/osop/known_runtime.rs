@@ -1,9 +1,9 @@
 //! Keys of `runtime` that mean something, by node type. The schema leaves `runtime` open, so an unknown key is a warning; but a key
-//! that nobody reads is most often a misspelt one, and `comand` must not pass silently.
+//! that is one slip away from a known one, like `comand`, is refused.
 
 use super::model::NodeType;
-use super::tree::Map;
-use crate::diagnostic::{Diagnostics, codes, nearest, quote};
+use super::tree::{Map, Value};
+use crate::diagnostic::{Diagnostics, codes, misspelt, nearest, quote};
 
 /// For every type that can be executed.
 const COMMON: &[&str] = &[
@@ -162,37 +162,54 @@ fn known(node_type: NodeType) -> Option<&'static [&'static str]> {
     })
 }
 
-pub(crate) fn check(what: &str, node_type: NodeType, runtime: &Map, d: &mut Diagnostics) {
-    let native = runtime.get("tool").and_then(super::tree::Value::as_text) == Some("canary");
+/// Reports keys of a runtime that mean nothing. One that is most likely misspelt is an error, and is renamed to what was meant, so
+/// that it is not missing as well.
+pub(crate) fn check(what: &str, node_type: NodeType, runtime: &mut Map, d: &mut Diagnostics) {
+    let tool = runtime.get("tool").and_then(Value::as_text);
+    let native = tool.is_some_and(|tool| tool == "canary" || misspelt(tool, ["canary"]).is_some());
     let known: Vec<&str> = if native {
         NATIVE.to_vec()
     } else {
         let Some(own) = known(node_type) else { return };
         // A `cli` or `docker` node with a tool may have the keys of that tool.
-        let tool: &[&str] = if runtime.get("tool").is_some() {
+        let tool: &[&str] = if tool.is_some() {
             self::known(NodeType::Infra).unwrap_or_default()
         } else {
             &[]
         };
         [own, COMMON, TOOLS, tool].concat()
     };
-    for key in runtime.entries.iter().map(|entry| &entry.key) {
+    let kind = if native {
+        "of canary's own actions".to_owned()
+    } else {
+        format!("of type {node_type}")
+    };
+    let written: Vec<String> = runtime.keys().map(str::to_owned).collect();
+    for entry in &mut runtime.entries {
+        let key = &mut entry.key;
         if key.value.starts_with("x-") || known.contains(&key.value.as_str()) {
             continue;
         }
-        let kind = if native {
-            "of canary's own actions".to_owned()
-        } else {
-            format!("of type {node_type}")
-        };
-        let diagnostic = d.warning(
-            codes::UNKNOWN_KEY,
-            key.span,
-            format!(
-                "`runtime` of {what} has a key {} that means nothing to a node {kind}",
-                quote(&key.value)
-            ),
+        let message = format!(
+            "`runtime` of {what} has a key {} that means nothing to a node {kind}",
+            quote(&key.value)
         );
+        let free = known
+            .iter()
+            .copied()
+            .filter(|key| !written.iter().any(|word| word == key));
+        if let Some(mut meant) = misspelt(&key.value, free) {
+            if meant == "query" && entry.value.as_map().is_some() {
+                meant = "queries";
+            }
+            d.error(codes::UNKNOWN_KEY, key.span, message).help(format!(
+                "did you mean {}? A key of your own starts with `x-`",
+                quote(meant)
+            ));
+            meant.clone_into(&mut key.value);
+            continue;
+        }
+        let diagnostic = d.warning(codes::UNKNOWN_KEY, key.span, message);
         match nearest(&key.value, known.iter().copied()) {
             Some(near) => diagnostic.help(format!("did you mean {}?", quote(near))),
             None => diagnostic.help("a key of your own starts with `x-`"),

@@ -76,6 +76,17 @@ pub struct Workflow {
     pub x_canary: Option<Value>,
     /// All other `x-*` keys.
     pub extensions: Map,
+    /// What was refused and is not there.
+    pub lost: Lost,
+}
+
+/// What of a workflow was refused and is not there, so that its absence says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// A node, or its outputs: a name that nobody gives may be one of them.
+    pub nodes: bool,
+    /// An edge: a node that nothing leads to may be its target.
+    pub edges: bool,
 }
 
 impl Workflow {
@@ -211,6 +222,8 @@ pub struct Node {
     pub x_role: Option<Text>,
     /// All other keys as written; a node is open.
     pub extras: Map,
+    /// Its type is not known: it was refused, and is here for what refers to it.
+    pub refused: bool,
 }
 
 impl Node {

@@ -2,7 +2,7 @@
 
 use super::cast::{as_text, wrong_type};
 use super::model::{
-    Backoff, Explain, Idempotency, Node, NodeSecurity, NodeType, Port, RetryPolicy, Text,
+    Backoff, Explain, Idempotency, Lost, Node, NodeSecurity, NodeType, Port, RetryPolicy, Text,
 };
 use super::reader::Reader;
 use super::runtime::Runtime;
@@ -10,12 +10,46 @@ use super::tree::{Data, Map};
 use super::{approval, known_runtime};
 use crate::diagnostic::{Diagnostics, Span, Spanned, codes, quote};
 
-/// Reads a node whose id was read already. Nothing is returned if it has no id or no known type.
+/// Keys of a node.
+const KEYS: &[&str] = &[
+    "id",
+    "type",
+    "purpose",
+    "name",
+    "subtype",
+    "role",
+    "owner",
+    "description",
+    "runtime",
+    "inputs",
+    "outputs",
+    "success_criteria",
+    "failure_modes",
+    "retry_policy",
+    "timeout_sec",
+    "idempotency",
+    "explain",
+    "approval_gate",
+    "security",
+    "parent",
+    "workflow_ref",
+    "workflow_inputs",
+    "handoff",
+    "cost",
+    "message_contract",
+    "observability",
+    "spawn_policy",
+    "config",
+];
+
+/// Reads a node whose id was read already. One without a known type is marked as refused.
 pub(crate) fn read_node(
     mut reader: Reader<'_>,
-    id: Option<Text>,
+    id: Text,
+    lost: &mut Lost,
     d: &mut Diagnostics,
-) -> Option<Node> {
+) -> Node {
+    reader.correct(KEYS, d);
     if reader.value("type").is_none() {
         reader.missing("type", d);
     }
@@ -26,17 +60,19 @@ pub(crate) fn read_node(
     let role = reader.text("role", d);
     let owner = reader.text("owner", d);
     let description = reader.text("description", d);
-    let runtime = reader
+    let mut runtime = reader
         .map("runtime", d)
         .map_or_else(Runtime::default, |map| Runtime {
             span: Some(map.span),
             map: map.value.clone(),
         });
     if let Some(node_type) = &node_type {
-        known_runtime::check(&reader.what(), node_type.value, &runtime.map, d);
+        known_runtime::check(&reader.what(), node_type.value, &mut runtime.map, d);
     }
     let inputs = read_ports(&mut reader, "inputs", d);
+    let errors = d.errors();
     let outputs = read_ports(&mut reader, "outputs", d);
+    lost.nodes |= d.errors() > errors;
     let success_criteria = reader.texts("success_criteria", d);
     let failure_modes = reader.texts("failure_modes", d);
     let retry = read_retry(&mut reader, d);
@@ -66,11 +102,12 @@ pub(crate) fn read_node(
     let x_role = reader.filled("x-role", d);
     check_parts_without_meaning(&mut reader, d);
     hint_at_misspelt_keys(&reader, d);
-    Some(Node {
+    Node {
         span: reader.span,
         extras: reader.rest(),
-        id: id?,
-        node_type: node_type?,
+        id,
+        refused: node_type.is_none(),
+        node_type: node_type.unwrap_or(Spanned::by_default(NodeType::System)),
         purpose,
         name,
         subtype,
@@ -92,7 +129,7 @@ pub(crate) fn read_node(
         workflow_ref,
         workflow_inputs,
         x_role,
-    })
+    }
 }
 
 /// The full schema requires a purpose and the core schema does not: said, not refused.

@@ -6,7 +6,7 @@ use super::cast::{as_text, as_texts, as_word, wrong_type};
 use super::model::Text;
 use super::tree::{Data, Entry, Map, Value};
 use super::word::Word;
-use crate::diagnostic::{Diagnostics, Span, Spanned, codes, did_you_mean, nearest, quote};
+use crate::diagnostic::{Diagnostics, Span, Spanned, codes, did_you_mean, misspelt, quote};
 
 /// Longest duration that is accepted: a hundred years. Keeps sums of durations and times in range.
 pub(crate) const MAX_SECONDS: f64 = 3_155_760_000.0;
@@ -21,7 +21,9 @@ pub(crate) struct Reader<'a> {
     pub span: Span,
     asked: Vec<&'static str>,
     /// Keys that were reported already: neither known nor unknown.
-    refused: Vec<&'static str>,
+    refused: Vec<&'a str>,
+    /// Entries whose keys are misspelt, by the key that was meant: reported, and read as if they were right.
+    meant: Vec<(&'static str, &'a Entry)>,
     /// Unknown keys of this mapping may be misspelt names of secrets.
     pub holds_secrets: bool,
 }
@@ -35,6 +37,7 @@ impl<'a> Reader<'a> {
             span,
             asked: Vec::new(),
             refused: Vec::new(),
+            meant: Vec::new(),
             holds_secrets: false,
         }
     }
@@ -84,7 +87,65 @@ impl<'a> Reader<'a> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        self.map.entry(key).filter(|entry| !entry.value.is_null())
+        self.found(key).filter(|entry| !entry.value.is_null())
+    }
+
+    /// The entry of a key as it is written, even if it says nothing; it does not count as asked for.
+    pub(crate) fn found(&self, key: &str) -> Option<&'a Entry> {
+        self.map.entry(key).or_else(|| {
+            let found = self.meant.iter().find(|(known, _)| *known == key);
+            found.map(|(_, entry)| *entry)
+        })
+    }
+
+    /// Reports keys that are most likely misspelt ones of `known`, and reads them as what was meant: the file is refused, and
+    /// what depends on the key is not reported a second time.
+    pub(crate) fn correct(&mut self, known: &[&'static str], diagnostics: &mut Diagnostics) {
+        // A mapping of thousands of keys is no slip, and would take seconds.
+        if self.map.len() > 2 * known.len() + 20 {
+            return;
+        }
+        for entry in &self.map.entries {
+            let word = entry.key.value.as_str();
+            if known.contains(&word) || diagnostics.len() >= 100 {
+                continue;
+            }
+            // An extension of somebody else is no slip of a plain key.
+            let extension = word.starts_with("x-");
+            let candidates = known
+                .iter()
+                .copied()
+                .filter(|key| !extension || key.starts_with("x-"));
+            let Some(near) = misspelt(word, candidates) else {
+                continue;
+            };
+            let Some(near) = known.iter().find(|key| **key == near) else {
+                continue;
+            };
+            // Where the right key is there as well, the other one is more than a slip.
+            if self.map.get(near).is_none() {
+                self.means(near, entry, diagnostics);
+            }
+        }
+    }
+
+    fn means(&mut self, key: &'static str, entry: &'a Entry, diagnostics: &mut Diagnostics) {
+        if self.meant.iter().any(|(known, _)| *known == key) {
+            return;
+        }
+        if self.holds_secrets {
+            diagnostics.redact(entry.value.span);
+        }
+        let written = entry.key.value.as_str();
+        diagnostics
+            .error(
+                codes::UNKNOWN_KEY,
+                entry.key.span,
+                format!("{} has no key {}", self.what(), quote(written)),
+            )
+            .help(format!("did you mean {}?", quote(key)));
+        self.refused.push(written);
+        self.meant.push((key, entry));
     }
 
     pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
@@ -102,21 +163,20 @@ impl<'a> Reader<'a> {
         &self.asked
     }
 
-    pub(crate) fn missing(&self, key: &str, diagnostics: &mut Diagnostics) {
-        let span = self.head();
-        let similar = nearest(key, self.map.keys());
-        let diagnostic = diagnostics.error(
+    /// Reports a key that must be there. One that is most likely a misspelling of it is reported instead, and read.
+    pub(crate) fn missing(&mut self, key: &'static str, diagnostics: &mut Diagnostics) {
+        let unasked = self.map.keys().filter(|word| !self.asked.contains(word));
+        if let Some(word) = misspelt(key, unasked)
+            && let Some(entry) = self.map.entry(word)
+        {
+            self.means(key, entry, diagnostics);
+            return;
+        }
+        diagnostics.error(
             codes::MISSING_KEY,
-            span,
+            self.head(),
             format!("{} has no {}", self.what(), quote(key)),
         );
-        if let Some(similar) = similar {
-            diagnostic.help(format!(
-                "{} is there; did you mean {}?",
-                quote(similar),
-                quote(key)
-            ));
-        }
     }
 
     /// The place that stands for the mapping: its first key, not its whole text.
@@ -162,7 +222,6 @@ impl<'a> Reader<'a> {
     ) -> Option<Text> {
         if self.value(key).is_none() {
             self.missing(key, diagnostics);
-            return None;
         }
         self.filled(key, diagnostics)
     }

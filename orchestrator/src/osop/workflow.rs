@@ -4,13 +4,50 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::edge::read_edge;
-use super::model::{Edge, Node, Text, Trigger, Workflow, WorkflowSecurity};
+use super::model::{Edge, Lost, Node, Text, Trigger, Workflow, WorkflowSecurity};
 use super::node::read_node;
 use super::reader::Reader;
 use super::tree::{Map, Value};
 use crate::diagnostic::{Diagnostics, SourceFile, Span, codes, nearest, quote};
 
-/// Reads the top level. Nothing is returned if what is missing leaves nothing to go on with.
+/// Keys of the top level.
+const KEYS: &[&str] = &[
+    "osop_version",
+    "id",
+    "name",
+    "description",
+    "owner",
+    "version",
+    "visibility",
+    "status",
+    "usage",
+    "tags",
+    "roles",
+    "extends",
+    "imports",
+    "triggers",
+    "variables",
+    "env",
+    "platforms",
+    "conformance_level",
+    "timeout_sec",
+    "security",
+    "nodes",
+    "edges",
+    "metadata",
+    "schemas",
+    "workflow_type",
+    "message_contracts",
+    "tests",
+    "views",
+    "observability",
+    "evolution",
+    "ledger",
+    "x-canary",
+];
+
+/// Reads the top level. What is refused is left out or replaced by something to go on with: then there are errors. Nothing is
+/// returned only where there is no mapping.
 pub(crate) fn read_workflow(
     file: &Arc<SourceFile>,
     root: &Value,
@@ -18,6 +55,7 @@ pub(crate) fn read_workflow(
 ) -> Option<Workflow> {
     let mut top = Reader::of("", root, d)?;
     top.rename("the workflow".to_owned());
+    top.correct(KEYS, d);
     let osop_version = top
         .required("osop_version", d)
         .filter(|version| supported(version, d));
@@ -26,6 +64,7 @@ pub(crate) fn read_workflow(
     if let Some(id) = &id {
         check_id("id of the workflow", id, d);
     }
+    let id = id.unwrap_or_else(|| Text::by_default("workflow".to_owned()));
     let mut descriptive = Map::default();
     super::descriptive::read(&mut top, &mut descriptive, d);
     let description = top.text("description", d);
@@ -53,17 +92,18 @@ pub(crate) fn read_workflow(
         .map(|level| level.map(u64::from));
     let timeout = top.duration("timeout_sec", 1.0, d);
     let security = read_security(&mut top, d);
-    let (nodes, known) = read_nodes(&mut top, d);
-    let edges = read_edges(&mut top, &known, d);
+    let mut lost = Lost::default();
+    let (nodes, known) = read_nodes(&mut top, &mut lost, d);
+    let edges = read_edges(&mut top, &known, &mut lost, d);
     let x_canary = top.value("x-canary").cloned();
     let span = top.span;
     let extensions = top.close(d);
     Some(Workflow {
         file: Arc::clone(file),
         span,
-        osop_version: osop_version?,
-        id: id?,
-        name: name?,
+        osop_version: osop_version.unwrap_or_default(),
+        name: name.unwrap_or_else(|| id.clone()),
+        id,
         description,
         owner,
         version,
@@ -80,8 +120,9 @@ pub(crate) fn read_workflow(
         platforms,
         conformance_level,
         timeout,
-        nodes: nodes?,
-        edges: edges?,
+        nodes,
+        edges,
+        lost,
         security,
         descriptive,
         x_canary,
@@ -122,24 +163,31 @@ fn supported(version: &Text, d: &mut Diagnostics) -> bool {
 
 /// Letters, digits, `_`, `-` and `.`; at most 128 characters. Ids become file names, environment variables and parts of URLs.
 pub(crate) fn check_id(what: &str, id: &Text, d: &mut Diagnostics) -> bool {
+    match id_fault(&id.value) {
+        None => true,
+        Some(fault) => {
+            d.error(codes::INVALID_NAME, id.span, format!("{what} {fault}"));
+            false
+        }
+    }
+}
+
+fn id_fault(id: &str) -> Option<String> {
     const LONGEST: usize = 128;
     let bad = id
-        .value
         .chars()
         .find(|c| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')));
-    let message = match bad {
-        Some(c) => format!(
-            "{what} holds {}; letters, digits, `_`, `-` and `.` are allowed",
+    match bad {
+        Some(c) => Some(format!(
+            "holds {}; letters, digits, `_`, `-` and `.` are allowed",
             quote(&c.to_string())
-        ),
-        None if id.value.len() > LONGEST => format!("{what} is longer than {LONGEST} bytes"),
-        None if id.value.starts_with(['.', '-']) => {
-            format!("{what} must start with a letter, a digit or `_`")
+        )),
+        None if id.len() > LONGEST => Some(format!("is longer than {LONGEST} bytes")),
+        None if id.starts_with(['.', '-']) => {
+            Some("must start with a letter, a digit or `_`".to_owned())
         }
-        None => return true,
-    };
-    d.error(codes::INVALID_NAME, id.span, message);
-    false
+        None => None,
+    }
 }
 
 /// Letters, digits and `_`, not starting with a digit: what a shell can name.
@@ -196,82 +244,108 @@ fn read_security(top: &mut Reader<'_>, d: &mut Diagnostics) -> Option<WorkflowSe
     Some(security)
 }
 
-/// Ids that are in the file, with the place of the first; also those of nodes that could not be read, so that edges to them are not
+/// Ids that are in the file, with the place of the first; also those of nodes that were refused, so that edges to them are not
 /// reported a second time.
-type KnownIds = HashMap<String, Span>;
+#[derive(Default)]
+struct KnownIds {
+    places: HashMap<String, Span>,
+    /// There is a node without an id of its own: it may be what an edge names.
+    nameless: bool,
+}
 
-fn read_nodes(top: &mut Reader<'_>, d: &mut Diagnostics) -> (Option<Vec<Node>>, KnownIds) {
-    let mut known = KnownIds::new();
-    let Some(entry) = top.entry("nodes") else {
-        top.missing("nodes", d);
-        return (None, known);
+fn read_nodes(top: &mut Reader<'_>, lost: &mut Lost, d: &mut Diagnostics) -> (Vec<Node>, KnownIds) {
+    let mut known = KnownIds::default();
+    let entry = top.entry("nodes");
+    let Some(items) = top.list("nodes", d).filter(|items| !items.is_empty()) else {
+        match entry {
+            None => top.missing("nodes", d),
+            Some(entry) if entry.value.as_list().is_some() => {
+                d.error(
+                    codes::MISSING_KEY,
+                    entry.value.span,
+                    "the workflow has no node: `nodes` is empty",
+                )
+                .help("a node needs `id`, `type` and `purpose`");
+            }
+            Some(_) => {}
+        }
+        *lost = Lost {
+            nodes: true,
+            edges: true,
+        };
+        return (Vec::new(), known);
     };
-    let Some(items) = top.list("nodes", d) else {
-        return (None, known);
-    };
-    if items.is_empty() {
-        d.error(
-            codes::MISSING_KEY,
-            entry.value.span,
-            "the workflow has no node: `nodes` is empty",
-        )
-        .help("a node needs `id`, `type` and `purpose`");
-        return (None, known);
-    }
     let mut nodes = Vec::with_capacity(items.len());
     for item in items {
         let Some(mut reader) = Reader::of("a node", item, d) else {
+            lost.nodes = true;
+            known.nameless = true;
             continue;
         };
-        let id = reader
-            .required("id", d)
-            .filter(|id| check_id("id of a node", id, d));
-        if let Some(id) = &id {
-            reader.rename(format!("node {}", quote(&id.value)));
-            if let Some(first) = known.get(&id.value) {
-                d.error(
-                    codes::DUPLICATE_ID,
-                    id.span,
-                    format!("two nodes have the id {}", quote(&id.value)),
-                )
-                .related(*first, "the first one");
-                continue;
-            }
-            known.insert(id.value.clone(), id.span);
-        } else if let Some(id) = item
-            .as_map()
-            .and_then(|map| map.get("id"))
-            .and_then(Value::as_text)
-        {
-            known.insert(id.to_owned(), item.span);
-        }
-        if let Some(node) = read_node(reader, id, d) {
-            nodes.push(node);
-        }
-    }
-    for node in &nodes {
-        if let Some(parent) = &node.parent {
-            check_reference(
-                &format!("`parent` of node {}", quote(&node.id.value)),
-                parent,
-                &known,
+        reader.correct(&["id"], d);
+        let id = reader.required("id", d);
+        let Some(mut id) = id else {
+            known.nameless = true;
+            *lost = Lost {
+                nodes: true,
+                edges: true,
+            };
+            read_node(
+                reader,
+                Text::new(format!("node {}", nodes.len() + 1), item.span),
+                lost,
                 d,
             );
+            continue;
+        };
+        check_id("id of a node", &id, d);
+        reader.rename(format!("node {}", quote(&id.value)));
+        if let Some(first) = known.places.get(&id.value) {
+            d.error(
+                codes::DUPLICATE_ID,
+                id.span,
+                format!("two nodes have the id {}", quote(&id.value)),
+            )
+            .related(*first, "the first one");
+            known.nameless = true;
+            // Which of them an edge means is not known.
+            *lost = Lost {
+                nodes: true,
+                edges: true,
+            };
+            id.value = format!("{} (line {})", id.value, id.span.line);
+        }
+        known.places.insert(id.value.clone(), id.span);
+        nodes.push(read_node(reader, id, lost, d));
+    }
+    for node in &mut nodes {
+        let what = format!("`parent` of node {}", quote(&node.id.value));
+        if let Some(parent) = &mut node.parent {
+            check_reference(&what, parent, &known, d);
         }
     }
-    (Some(nodes), known)
+    (nodes, known)
 }
 
-fn read_edges(top: &mut Reader<'_>, known: &KnownIds, d: &mut Diagnostics) -> Option<Vec<Edge>> {
+fn read_edges(
+    top: &mut Reader<'_>,
+    known: &KnownIds,
+    lost: &mut Lost,
+    d: &mut Diagnostics,
+) -> Vec<Edge> {
     let Some(entry) = top.entry("edges") else {
         // A workflow of one node needs none.
-        if known.len() > 1 {
+        if known.places.len() > 1 {
             top.missing("edges", d);
+            lost.edges = true;
         }
-        return Some(Vec::new());
+        return Vec::new();
     };
-    let items = top.list("edges", d)?;
-    if items.is_empty() && known.len() > 1 {
+    let Some(items) = top.list("edges", d) else {
+        lost.edges = true;
+        return Vec::new();
+    };
+    if items.is_empty() && known.places.len() > 1 {
         d.warning(
             codes::MISSING_KEY,
             entry.value.span,
@@ -280,41 +354,66 @@ fn read_edges(top: &mut Reader<'_>, known: &KnownIds, d: &mut Diagnostics) -> Op
         .help("an edge needs `from` and `to`");
     }
     // Nodes that could not be read at all leave nothing to compare with.
-    let check = !known.is_empty();
+    let check = !known.places.is_empty();
     let mut edges = Vec::with_capacity(items.len());
     for item in items {
-        let Some(edge) = read_edge(item, d) else {
+        let Some(mut edge) = read_edge(item, d) else {
+            lost.edges = true;
             continue;
         };
+        let cases = edge
+            .cases
+            .iter_mut()
+            .map(|case| ("`to` of a case", &mut case.to));
+        let ends = [
+            ("`from` of an edge", &mut edge.from),
+            ("`to` of an edge", &mut edge.to),
+        ]
+        .into_iter()
+        .chain(cases)
+        .chain(
+            edge.default_to
+                .iter_mut()
+                .map(|to| ("`default_to` of an edge", to)),
+        );
         let mut fits = true;
-        if check {
-            fits &= check_reference("`from` of an edge", &edge.from, known, d);
-            fits &= check_reference("`to` of an edge", &edge.to, known, d);
-            for case in &edge.cases {
-                fits &= check_reference("`to` of a case", &case.to, known, d);
-            }
-            if let Some(to) = &edge.default_to {
-                fits &= check_reference("`default_to` of an edge", to, known, d);
-            }
+        for (what, id) in ends {
+            let there = if check {
+                check_reference(what, id, known, d)
+            } else {
+                known.places.contains_key(&id.value)
+            };
+            fits &= there;
         }
-        if fits {
-            edges.push(edge);
-        }
+        lost.edges |= !fits;
+        // An end that is not there is left out of the graph later; what else the edge says is looked at.
+        edges.push(edge);
     }
-    Some(edges)
+    edges
 }
 
-fn check_reference(what: &str, id: &Text, known: &KnownIds, d: &mut Diagnostics) -> bool {
-    if known.contains_key(&id.value) {
+/// Whether the node is there. One that is most likely meant is put in its place, once that is reported.
+fn check_reference(what: &str, id: &mut Text, known: &KnownIds, d: &mut Diagnostics) -> bool {
+    if known.places.contains_key(&id.value) {
         return true;
     }
     // The nearest of thousands of ids, for each of thousands of edges, would take seconds; a file that is mostly wrong needs no hint.
     let near = if d.len() < 20 {
-        nearest(&id.value, known.keys().map(String::as_str))
+        nearest(&id.value, known.places.keys().map(String::as_str))
     } else {
         None
     };
-    let place = near.and_then(|near| known.get(near).map(|span| (near.to_owned(), *span)));
+    if let Some(near) = near
+        && id_fault(near).is_some()
+    {
+        // That it cannot be called so was reported.
+        near.clone_into(&mut id.value);
+        return true;
+    }
+    if near.is_none() && known.nameless {
+        return false;
+    }
+    let place = near.and_then(|near| known.places.get(near).map(|span| (near.to_owned(), *span)));
     let diagnostic = d.error(
         codes::UNKNOWN_NODE,
         id.span,
@@ -324,6 +423,13 @@ fn check_reference(what: &str, id: &Text, known: &KnownIds, d: &mut Diagnostics)
         diagnostic
             .help(format!("did you mean {}?", quote(&near)))
             .related(span, "a node of a similar id");
+        id.value = near;
+        return true;
+    }
+    let mut ids: Vec<&str> = known.places.keys().map(String::as_str).collect();
+    if ids.len() <= 20 {
+        ids.sort_unstable();
+        diagnostic.help(format!("the nodes are {}", ids.join(", ")));
     }
     false
 }

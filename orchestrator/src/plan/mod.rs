@@ -14,8 +14,10 @@ pub mod short;
 pub mod template;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_errors;
 
-pub use compile::compile;
+pub use compile::{compile, graph};
 pub use describe::{Description, Step, describe};
 pub use inputs::Inputs;
 pub use metrics::service_metrics;

@@ -50,6 +50,10 @@ pub struct Plan {
 pub struct Values {
     /// `inputs.*`, from `variables:` defaults, the profile and `--set`.
     pub variables: BTreeMap<String, serde_json::Value>,
+    /// Variables that are not written as their value is (`1.10`, `0755`, `1e3`, `True`): texts get them as they are written,
+    /// conditions get the value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub written: BTreeMap<String, String>,
     /// `env.*` and bare names that the workflow asks for, as they were when the run started.
     pub environment: BTreeMap<String, String>,
     /// `metadata.*`.

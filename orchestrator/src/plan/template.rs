@@ -253,7 +253,10 @@ impl<F: Fn(&str, &str) -> Option<Value>> Lookup for RunValues<'_, F> {
         let head = reference.head();
         let rest = reference.path.get(1..).unwrap_or_default();
         match reference.namespace {
-            Namespace::Inputs => dig(self.values.variables.get(head)?, rest).cloned(),
+            Namespace::Inputs => match self.values.written.get(head) {
+                Some(text) if rest.is_empty() => Some(Value::String(text.clone())),
+                _ => dig(self.values.variables.get(head)?, rest).cloned(),
+            },
             Namespace::Metadata => dig(self.values.metadata.get(head)?, rest).cloned(),
             Namespace::Env => {
                 let value = self.values.environment.get(head)?;

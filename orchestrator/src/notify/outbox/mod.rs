@@ -80,7 +80,7 @@ pub enum OutboxError {
 
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "line", rename_all = "snake_case")]
+#[serde(tag = "line", rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
     /// To be sent.
     Message {

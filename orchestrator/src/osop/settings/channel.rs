@@ -114,6 +114,7 @@ pub(super) fn read(name: &Text, value: &Value, d: &mut Diagnostics) -> Option<Ch
         ChannelType::Command => "notify.*(command)",
     };
     let mut section = Section::new(path, what, reader.map, reader.span);
+    section.correct(d);
     section.word::<ChannelType>("type", d);
     let written = section.reader.value("events").is_some();
     let events = section.reader.words("events", d);
@@ -147,6 +148,10 @@ fn read_type(name: &Text, reader: &Reader<'_>, d: &mut Diagnostics) -> Option<Ch
     }
     let kind = ChannelType::from_word(&name.value);
     if kind.is_none() {
+        reader.correct(&["type"], d);
+        if reader.value("type").is_some() {
+            return reader.word::<ChannelType>("type", d).map(|kind| kind.value);
+        }
         d.error(codes::MISSING_KEY, name.span, format!("{} has no `type`", reader.what()))
             .help("add `type: slack`, `pagerduty`, `webhook` or `command`; a channel of that very name needs none");
     }

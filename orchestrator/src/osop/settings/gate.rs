@@ -101,7 +101,7 @@ pub(super) fn read_all(items: &[Value], d: &mut Diagnostics) -> Vec<GateSettings
         let Some(gate) = read(item, d) else { continue };
         if let Some(first) = gates
             .iter()
-            .find(|known| known.name.value == gate.name.value)
+            .find(|known| known.name.value == gate.name.value && gate.name.is_written())
         {
             d.error(
                 codes::DUPLICATE_ID,
@@ -120,15 +120,15 @@ pub(super) fn read_all(items: &[Value], d: &mut Diagnostics) -> Vec<GateSettings
 pub fn read(item: &Value, d: &mut Diagnostics) -> Option<GateSettings> {
     let reader = Reader::of("a gate", item, d)?;
     let map = with_own_spelling(reader.map, d);
-    let mut section = Section::new("gates[]", "a gate", &map, item.span);
+    let what = map.get("name").and_then(Value::as_text).map_or_else(
+        || "a gate".to_owned(),
+        |name| format!("gate {}", quote(name)),
+    );
+    let mut section = Section::new("gates[]", what, &map, item.span);
+    section.correct(d);
     let name = section
         .required("name", d)
         .filter(|name| check_id("name of a gate", name, d));
-    if let Some(name) = &name {
-        section
-            .reader
-            .rename(format!("gate {}", quote(&name.value)));
-    }
     let metric = read_metric(&mut section, d);
     let query = section.text("query", d);
     let success_condition = read_condition(&mut section, "success_condition", d);
@@ -153,7 +153,7 @@ pub fn read(item: &Value, d: &mut Diagnostics) -> Option<GateSettings> {
         min_requests: section
             .count("min_requests", d)
             .map(|n| n.map(|n| u64::try_from(n).unwrap_or(0))),
-        name: name.clone().unwrap_or_default(),
+        name: name.unwrap_or_default(),
         metric,
         query,
         success_condition,
@@ -170,7 +170,8 @@ pub fn read(item: &Value, d: &mut Diagnostics) -> Option<GateSettings> {
         );
     }
     section.reader.close_all(d);
-    name.map(|_| gate)
+    // Without a name it is refused, and its conditions are looked at all the same.
+    Some(gate)
 }
 
 /// Renames keys in Argo's spelling.
@@ -320,7 +321,7 @@ fn read_range(mut section: Section<'_>, d: &mut Diagnostics) -> Option<Threshold
 
 /// Exactly one thing is measured.
 fn check_measured(reader: &Reader<'_>, gate: &GateSettings, d: &mut Diagnostics) {
-    let (metric, query) = (reader.map.entry("metric"), reader.map.entry("query"));
+    let (metric, query) = (reader.found("metric"), reader.found("query"));
     match (metric, query) {
         (Some(metric), Some(query)) => {
             conflict(
@@ -358,10 +359,9 @@ fn check_measured(reader: &Reader<'_>, gate: &GateSettings, d: &mut Diagnostics)
 /// Without a rule a gate would pass whatever is measured.
 fn check_rule(reader: &Reader<'_>, d: &mut Diagnostics) {
     let condition = reader
-        .map
-        .entry("success_condition")
-        .or_else(|| reader.map.entry("failure_condition"));
-    match (condition, reader.map.entry("threshold_range")) {
+        .found("success_condition")
+        .or_else(|| reader.found("failure_condition"));
+    match (condition, reader.found("threshold_range")) {
         (Some(condition), Some(range)) => {
             let key = condition.key.value.as_str();
             conflict(

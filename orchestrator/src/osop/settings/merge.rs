@@ -12,10 +12,10 @@
 
 use std::sync::Arc;
 
-use super::model::Settings;
-use super::read;
+use super::model::{Refused, Settings};
+use super::{read, reference};
 use crate::diagnostic::{
-    Diagnostics, Origin, SourceFile, Span, Spanned, codes, did_you_mean, quote,
+    Diagnostics, Origin, SourceFile, Span, Spanned, codes, did_you_mean, misspelt, quote,
 };
 use crate::osop::model::Workflow;
 use crate::osop::tree::{Data, Entry, Map, Value};
@@ -37,6 +37,14 @@ pub fn parse_profile(file: SourceFile) -> (Option<Profile>, Diagnostics) {
     diagnostics.add_file(Origin::Profile, Arc::clone(&file));
     let value = load::load(&file, Origin::Profile, &mut diagnostics);
     (value.map(|value| Profile { file, value }), diagnostics)
+}
+
+/// The problems of a profile by itself, where there is no workflow to merge it with.
+pub fn check_profile(profile: &Profile) -> Diagnostics {
+    let mut d = Diagnostics::default();
+    d.add_file(Origin::Profile, Arc::clone(&profile.file));
+    read::read("", &profile.value, &mut d);
+    d
 }
 
 /// The settings of a release, and all problems of the workflow's `x-canary`, the profile and `sets` (`name=value`).
@@ -69,9 +77,42 @@ pub fn merge(
             read::read("x-canary", &merge_values(own, profile), &mut repeated)
         }
     };
+    for tree in own.into_iter().chain(profile) {
+        note_refused(tree, &d, &mut settings.refused);
+    }
     add_variables(&mut settings, workflow, sets, &mut d);
     check_node_ids(&settings, workflow, &mut d);
     (settings, d)
+}
+
+/// Which top-level keys of `tree` have an error in them.
+fn note_refused(tree: &Value, d: &Diagnostics, refused: &mut Refused) {
+    let Data::Map(map) = &tree.data else {
+        refused.whole = true;
+        return;
+    };
+    let known = || {
+        let top = reference::KEYS.iter().filter(|doc| doc.section.is_empty());
+        top.map(|doc| doc.key)
+    };
+    for entry in &map.entries {
+        let whole = Span {
+            end: entry.value.span.end.max(entry.key.span.end),
+            ..entry.key.span
+        };
+        if !d.any_error_within(whole) {
+            continue;
+        }
+        let word = entry.key.value.as_str();
+        let exact = known().find(|key| *key == word);
+        match exact.or_else(|| misspelt(word, known())) {
+            Some("variables") if entry.value.as_map().is_none() => refused.whole = true,
+            Some(key) => {
+                refused.keys.insert(key.to_owned());
+            }
+            None => refused.unknown_key = true,
+        }
+    }
 }
 
 /// The mapping that holds: the workflow's over the profile's.

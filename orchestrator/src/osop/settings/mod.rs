@@ -13,12 +13,13 @@ mod source;
 pub use channel::{Channel, ChannelTarget, ChannelType, NotifyEvent, WebhookUrl};
 pub use gate::{Compat, GateMetric, GateSettings, Syntax, ThresholdRange, read as read_gate};
 pub use listing::{Listed, list};
-pub use merge::{Profile, merge, parse_profile};
+pub use merge::{Profile, check_profile, merge, parse_profile};
 pub use model::{
     Approvals, Deadlines, LatencyMetric, LatencyUnit, Metrics, OnFailure, Queries, QuerySettings,
-    Reduce, RequestsMetric, RouterKind, Settings, Traffic, Workload,
+    Reduce, Refused, RequestsMetric, RouterKind, Settings, Traffic, Workload,
 };
 pub use read::read_query_map;
+pub(crate) use section::check_filled_url;
 pub use source::{Auth, PrometheusSettings, ScrapeSettings, SecretRef, Sources, Tls};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! written is `None` here where its default depends on something else, and has its default where it does not.
 //! Keys, units, ranges and defaults for people are in the reference.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::channel::Channel;
@@ -49,9 +50,27 @@ pub struct Settings {
     pub approvals: Approvals,
     /// Commands that change the workload itself.
     pub workload: Workload,
+    /// What was refused of them: what is missing there is no second problem.
+    pub refused: Refused,
+}
+
+/// What was refused of the settings, and so is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Top-level keys with an error in them.
+    pub keys: BTreeSet<String>,
+    /// There is a top-level key of which nobody knows what it should say.
+    pub unknown_key: bool,
+    /// A whole file or `x-canary`, or all of its variables.
+    pub whole: bool,
 }
 
 impl Settings {
+    /// Whether something of this top-level key was refused, so that its absence says nothing.
+    pub fn is_refused(&self, key: &str) -> bool {
+        self.refused.whole || self.refused.unknown_key || self.refused.keys.contains(key)
+    }
+
     /// The value of a variable.
     pub fn variable(&self, name: &str) -> Option<&Value> {
         self.variables

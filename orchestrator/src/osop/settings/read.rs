@@ -1,8 +1,8 @@
 //! From the tree of `x-canary` to settings: the top level, and what is small. Gates, sources and channels have files of their own.
 
 use super::model::{
-    Approvals, Deadlines, LatencyMetric, Metrics, Queries, QuerySettings, RequestsMetric, Settings,
-    Traffic, Workload,
+    Approvals, Deadlines, LatencyMetric, Metrics, Queries, QuerySettings, Refused, RequestsMetric,
+    Settings, Traffic, Workload,
 };
 use super::section::{Section, conflict};
 use super::{channel, gate, source};
@@ -25,6 +25,7 @@ pub(super) fn read(root: &str, value: &Value, d: &mut Diagnostics) -> Settings {
     };
     let mut top = Section::new("", "", reader.map, reader.span);
     top.reader = top.reader.under(root);
+    top.correct(d);
     let settings = Settings {
         service: top.text("service", d),
         namespace: top.text("namespace", d),
@@ -59,6 +60,7 @@ pub(super) fn read(root: &str, value: &Value, d: &mut Diagnostics) -> Settings {
             .section("workload", "workload", d)
             .map(|section| read_workload(section, d))
             .unwrap_or_default(),
+        refused: Refused::default(),
     };
     // A workflow was given where a profile belongs, or a profile repeats the key of the workflow.
     if top.reader.map.get("x-canary").is_some()
@@ -82,15 +84,19 @@ fn read_variables(top: &mut Section<'_>, d: &mut Diagnostics) -> Vec<(Text, Valu
     let mut variables = Vec::new();
     for (name, value) in map.value.iter() {
         let fits = check_variable_name(name, d);
+        let mut value = value.clone();
         if value.as_scalar_text().is_none() {
             wrong_type(
                 &format!("variable {}", quote(&name.value)),
                 "a text, a number or a boolean",
-                value,
+                &value,
                 d,
             );
-        } else if fits {
-            variables.push((name.clone(), value.clone()));
+            // Its name stays known, so that what uses it is not reported as well.
+            value.data = Data::Null;
+        }
+        if fits {
+            variables.push((name.clone(), value));
         }
     }
     variables
@@ -205,6 +211,7 @@ fn read_query(name: &Text, value: &Value, d: &mut Diagnostics) -> Option<QuerySe
         }),
         Data::Map(map) => {
             let mut section = Section::new("queries.*", what, map, value.span);
+            section.correct(d);
             let query = section.required("query", d);
             let settings = QuerySettings {
                 span: value.span,
@@ -215,7 +222,8 @@ fn read_query(name: &Text, value: &Value, d: &mut Diagnostics) -> Option<QuerySe
                 query: query.unwrap_or_default(),
             };
             section.reader.close_all(d);
-            (!settings.query.value.is_empty()).then_some(settings)
+            // A query that is missing is told; what is asked for it is not missing a second time.
+            Some(settings)
         }
         _ => {
             wrong_type(&what, "PromQL, or a mapping with a `query`", value, d);

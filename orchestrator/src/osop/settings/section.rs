@@ -12,6 +12,9 @@ use crate::osop::tree::{Entry, Map};
 use crate::osop::word::Word;
 use crate::osop::workflow::is_env_name;
 
+/// In place of an address that must not be shown.
+const NO_URL: &str = "http://refused.invalid";
+
 pub(super) struct Section<'a> {
     pub(super) reader: Reader<'a>,
     /// Its name in the reference.
@@ -40,7 +43,18 @@ impl<'a> Section<'a> {
         path: &'static str,
         d: &mut Diagnostics,
     ) -> Option<Section<'a>> {
-        Some(Self::of(self.reader.section(key, d)?, path))
+        let mut section = Self::of(self.reader.section(key, d)?, path);
+        section.correct(d);
+        Some(section)
+    }
+
+    /// Reads misspelt keys as what was meant, once they are reported.
+    pub(super) fn correct(&mut self, d: &mut Diagnostics) {
+        let of_this = reference::KEYS
+            .iter()
+            .filter(|doc| doc.section == self.path);
+        let known: Vec<&'static str> = of_this.map(|doc| doc.key).collect();
+        self.reader.correct(&known, d);
     }
 
     pub(super) fn span(&self) -> Span {
@@ -136,10 +150,12 @@ impl<'a> Section<'a> {
         {
             report_inline(entry, &format!("{} holds a user or password", self.reader.path(key)), d)
                 .help("name the credentials by their own keys, which point to an environment variable or a file");
-            return None;
+            // Something to go on with that holds no secret.
+            return Some(Spanned::new(NO_URL.to_owned(), entry.value.span));
         }
         let url = self.reader.filled(key, d)?;
-        check_url(&self.reader.path(key), &url, d).then_some(url)
+        check_url(&self.reader.path(key), &url, d);
+        Some(url)
     }
 
     /// A secret under `<name>_env` or `<name>_file`. A secret in the file itself is refused, and not shown.
@@ -230,7 +246,7 @@ impl<'a> Section<'a> {
         headers
     }
 
-    pub(super) fn missing(&self, key: &str, d: &mut Diagnostics) {
+    pub(super) fn missing(&mut self, key: &'static str, d: &mut Diagnostics) {
         self.reader.missing(key, d);
     }
 
@@ -318,26 +334,73 @@ fn has_userinfo(url: &str) -> bool {
     authority.contains('@')
 }
 
-/// An http or https URL with a host. Placeholders may stand for any part of it.
+/// An http or https URL with a host. Placeholders may stand for any part of it: they are filled in, and checked, with the plan.
 pub(super) fn check_url(what: &str, url: &Text, d: &mut Diagnostics) -> bool {
     let text = url.value.as_str();
     if text.contains("{{") || text.contains("${") {
         return true;
     }
+    let Some(fault) = url_fault(text) else {
+        return true;
+    };
+    let mut diagnostic = d.error(
+        codes::INVALID_URL,
+        url.span,
+        format!("{what} must be an http or https URL, found {}", quote(text)),
+    );
+    diagnostic = diagnostic.label(fault);
+    diagnostic.help(match text.split_once("://") {
+        None if !text.is_empty() && !text.contains(char::is_whitespace) => {
+            format!("write `http://{}`", text.trim_start_matches('/'))
+        }
+        _ => "write it as `http://host:9090`".to_owned(),
+    });
+    false
+}
+
+/// What keeps a text from being an http or https URL with a host.
+fn url_fault(text: &str) -> Option<&'static str> {
     let rest = text
         .strip_prefix("http://")
         .or_else(|| text.strip_prefix("https://"));
-    let host = rest.and_then(|rest| rest.split(['/', '?', '#', ':']).next());
-    let fits =
-        host.is_some_and(|host| !host.is_empty()) || rest.is_some_and(|rest| rest.starts_with('['));
-    if !fits || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    let Some(rest) = rest else {
+        return Some("it does not start with `http://` or `https://`");
+    };
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Some("it holds a space");
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if host.is_empty() {
+        return Some("it names no host");
+    }
+    let fits = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    if port.is_some_and(|port| !fits(port)) {
+        return Some("its port is no number from 1 to 65535");
+    }
+    None
+}
+
+/// The same for an address whose variables were filled in. One with a user or password in it is not shown.
+pub(crate) fn check_filled_url(what: &str, url: &Text, d: &mut Diagnostics) {
+    if has_userinfo(&url.value) {
+        d.error(
+            codes::INLINE_SECRET,
+            url.span,
+            format!("{what} holds a user or password, once its variables are filled in"),
+        )
+        .help("name the credentials by their own keys, which point to an environment variable or a file");
+        return;
+    }
+    if let Some(fault) = url_fault(&url.value) {
         d.error(
             codes::INVALID_URL,
             url.span,
-            format!("{what} must be an http or https URL, found {}", quote(text)),
+            format!("{what} becomes {}, and {fault}", quote(&url.value)),
         )
         .help("write it as `http://host:9090`");
-        return false;
     }
-    true
 }

@@ -3,12 +3,14 @@
 mod overlap;
 mod weights;
 
+use std::collections::BTreeSet;
+
 use canary_analyzer::gate::{Gate, Metric};
 use canary_analyzer::metric::PRESETS;
 
 use super::compile::Arrow;
 use super::compile::Frame;
-use super::model::{Action, Edge, Node};
+use super::model::{Action, Edge, Node, NodeIndex};
 use crate::diagnostic::{Diagnostics, codes, quote};
 use crate::osop::settings::Settings;
 
@@ -16,14 +18,23 @@ use crate::osop::settings::Settings;
 pub(super) fn graph(
     frame: &Frame<'_>,
     nodes: &[Node],
+    refused: &BTreeSet<NodeIndex>,
     edges: &[(Edge, Arrow)],
     guarded: bool,
     d: &mut Diagnostics,
 ) {
-    let own = &nodes[frame.first..frame.first + frame.workflow.nodes.len()];
-    reachable(frame, d);
-    weights::check(frame, own, guarded, d);
-    way_back(frame, own, d);
+    let all = frame.first..frame.first + frame.workflow.nodes.len();
+    let own = &nodes[all.clone()];
+    let unknown: Vec<bool> = all.map(|node| refused.contains(&NodeIndex(node))).collect();
+    // What an edge or node that was refused would have done is not known: nothing is said of what may depend on it.
+    let lost = frame.workflow.lost;
+    if !lost.edges && !lost.nodes {
+        reachable(frame, d);
+        weights::check(frame, own, &unknown, guarded, d);
+    }
+    if !lost.nodes && !unknown.contains(&true) {
+        way_back(frame, own, d);
+    }
     overlap::check(frame, own, edges, d);
 }
 
@@ -84,7 +95,15 @@ fn way_back(frame: &Frame<'_>, nodes: &[Node], d: &mut Diagnostics) {
 }
 
 /// What gates need from the settings.
-pub(super) fn gates(settings: &Settings, gates: &[Gate], nodes: &[Node], d: &mut Diagnostics) {
+///
+/// `sure`: what all nodes do is known.
+pub(super) fn gates(
+    settings: &Settings,
+    gates: &[Gate],
+    nodes: &[Node],
+    sure: bool,
+    d: &mut Diagnostics,
+) {
     let Some(gate) = gates.first() else { return };
     let place = |gate: &Gate| {
         let written = settings
@@ -98,6 +117,7 @@ pub(super) fn gates(settings: &Settings, gates: &[Gate], nodes: &[Node], d: &mut
         .find(|gate| !matches!(gate.metric, Metric::Query { .. }));
     if let Some(gate) = needs_metrics
         && settings.metrics.span.is_none()
+        && !settings.is_refused("metrics")
     {
         let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
         d.error(
@@ -120,7 +140,9 @@ pub(super) fn gates(settings: &Settings, gates: &[Gate], nodes: &[Node], d: &mut
     let needs_prometheus = gates
         .iter()
         .find(|gate| matches!(gate.metric, Metric::Query { .. }));
-    if let Some(gate) = needs_prometheus
+    if settings.is_refused("sources") {
+        // What is missing may be what was refused.
+    } else if let Some(gate) = needs_prometheus
         && settings.sources.prometheus.is_none()
     {
         d.error(codes::MISSING_KEY, place(gate), format!("gate {} asks a Prometheus, and none is named", quote(&gate.name)))
@@ -136,7 +158,7 @@ pub(super) fn gates(settings: &Settings, gates: &[Gate], nodes: &[Node], d: &mut
             Action::Analyze(_) | Action::SetWeight(_) | Action::Promote
         )
     });
-    if !judged {
+    if !judged && sure {
         d.warning(
             codes::UNKNOWN_GATE,
             place(gate),

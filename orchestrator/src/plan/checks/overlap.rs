@@ -35,13 +35,17 @@ pub(super) fn check(
         if conditions.len() < 2 || conditions.len() > MOST_CONDITIONS {
             continue;
         }
-        let open = out.iter().any(|(edge, _)| {
-            edge.optional
-                || matches!(
-                    edge.mode,
-                    EdgeMode::Otherwise | EdgeMode::Sequential | EdgeMode::Parallel
-                )
-        });
+        // An edge that was refused may be the one that closes the gap.
+        let ways = frame.arrows.iter().filter(|arrow| arrow.from == source);
+        let lost = ways.count() > out.len() || frame.workflow.lost.edges;
+        let open = lost
+            || out.iter().any(|(edge, _)| {
+                edge.optional
+                    || matches!(
+                        edge.mode,
+                        EdgeMode::Otherwise | EdgeMode::Sequential | EdgeMode::Parallel
+                    )
+            });
         try_points(frame, &nodes[source], &conditions, open, d);
     }
 }

@@ -9,7 +9,14 @@ use crate::plan::model::{Action, Node};
 /// Weights that may be in force, and whether there was evidence since on every path to each.
 type Known = BTreeMap<u8, bool>;
 
-pub(super) fn check(frame: &Frame<'_>, nodes: &[Node], guarded: bool, d: &mut Diagnostics) {
+/// `unknown`: by node, whether it was refused, so that nobody knows what it would have done.
+pub(super) fn check(
+    frame: &Frame<'_>,
+    nodes: &[Node],
+    unknown: &[bool],
+    guarded: bool,
+    d: &mut Diagnostics,
+) {
     let moves = |node: &Node| matches!(node.action, Action::SetWeight(_) | Action::Promote);
     if !nodes.iter().any(moves) {
         return;
@@ -30,7 +37,12 @@ pub(super) fn check(frame: &Frame<'_>, nodes: &[Node], guarded: bool, d: &mut Di
     }
     while let Some(local) = ready.pop() {
         let before = std::mem::take(&mut after[local]);
-        let known = pass(frame, local, &nodes[local], before, guarded, d);
+        let known = if unknown[local] {
+            // It may be a check.
+            before.into_keys().map(|weight| (weight, true)).collect()
+        } else {
+            pass(frame, local, &nodes[local], before, guarded, d)
+        };
         for &(to, failed) in &out[local] {
             // A failure sets the weight to 0 before anything else happens.
             if failed {
@@ -47,7 +59,9 @@ pub(super) fn check(frame: &Frame<'_>, nodes: &[Node], guarded: bool, d: &mut Di
         }
         after[local] = known;
     }
-    never_promoted(frame, nodes, d);
+    if !unknown.contains(&true) {
+        never_promoted(frame, nodes, d);
+    }
 }
 
 fn merge(known: &mut Known, weight: u8, checked: bool) {

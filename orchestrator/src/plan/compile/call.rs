@@ -68,10 +68,12 @@ impl Compiler<'_> {
         self.d.append(problems);
         let Some(workflow) = workflow else { return };
         for (variable, value) in workflow.variables.iter() {
-            if let Some(value) = words::variable(value) {
+            let text = words::written(value, &workflow.file.text)
+                .or_else(|| words::variable(value).map(crate::plan::template::text_of));
+            if let Some(text) = text {
                 inputs
                     .entry(variable.value.clone())
-                    .or_insert_with(|| Template::literal(&crate::plan::template::text_of(value)));
+                    .or_insert_with(|| Template::literal(&text));
             }
         }
         self.enter_file(&workflow.file);

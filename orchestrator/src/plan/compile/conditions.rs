@@ -32,14 +32,14 @@ impl Compiler<'_> {
         skip: usize,
     ) -> Option<Condition> {
         // The scope borrows what is known; problems go into a list of their own meanwhile.
-        let mut told = std::mem::take(&mut self.d);
+        let mut told = self.d.sibling();
         let scope = Names {
             compiler: self,
             frame,
             local,
         };
         let compiled = condition(&mut told, text, source, skip, Syntax::Cel, &scope);
-        self.d = told;
+        self.d.append(told);
         let condition = compiled?;
         for path in condition.references() {
             let place = Place {
@@ -166,11 +166,11 @@ impl Scope for Names<'_> {
         if let Some(value) = self.compiler.values.variables.get(name) {
             return Some(Type::of(&Value::from(value.clone())));
         }
-        self.compiler
-            .inputs
-            .environment
-            .contains_key(name)
-            .then_some(Type::Text)
+        if self.compiler.inputs.environment.contains_key(name) {
+            return Some(Type::Text);
+        }
+        // What was reported already is not unknown as well.
+        self.compiler.is_told(self.frame, name).then_some(Type::Any)
     }
 
     fn names(&self) -> Vec<String> {

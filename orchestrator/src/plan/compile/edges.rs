@@ -1,9 +1,12 @@
 //! Edges: when they are taken (S2, S3), and the cycles that they make (S12).
 
+use std::collections::HashSet;
+
 use super::Compiler;
 use super::frame::{Arrow, Case, Frame};
 use crate::diagnostic::{codes, quote};
 use crate::osop::model::{self, EdgeMode as Mode, Text};
+use crate::plan::draw::GraphEdge;
 use crate::plan::model::{Edge, EdgeMode, SwitchCase};
 
 /// Iterations of a cycle that does not say how many.
@@ -15,10 +18,14 @@ impl Compiler<'_> {
         let mut made = Vec::with_capacity(frame.arrows.len());
         for arrow in &frame.arrows {
             let written = frame.edge(arrow);
-            let Some(mode) = self.mode(frame, arrow, written) else {
+            let mode = self.mode(frame, arrow, written);
+            self.check_cycle(frame, arrow, written);
+            let Some(mode) = mode else {
+                let (from, to) = (frame.index(arrow.from), frame.index(arrow.to));
+                let edge = GraphEdge::written(written, from, to, arrow.back);
+                self.drawn.push(edge);
                 continue;
             };
-            self.check_cycle(frame, arrow, written);
             let edge = Edge {
                 from: frame.index(arrow.from),
                 to: frame.index(arrow.to),
@@ -31,10 +38,28 @@ impl Compiler<'_> {
                     .max(1),
                 optional: written.optional.is_some_and(|optional| optional.value),
             };
+            self.drawn.push(GraphEdge::of(&edge));
             self.edges.push(edge.clone());
             made.push((edge, *arrow));
         }
+        self.edges_to_nowhere(frame);
         made
+    }
+
+    /// What an edge says is looked at even if one of its ends is not there.
+    fn edges_to_nowhere(&mut self, frame: &Frame<'_>) {
+        let drawn: HashSet<usize> = frame.arrows.iter().map(|arrow| arrow.edge).collect();
+        for (n, written) in frame.workflow.edges.iter().enumerate() {
+            if drawn.contains(&n) {
+                continue;
+            }
+            if let (Some(from), Some(when)) = (frame.find(&written.from.value), &written.when)
+                && written.mode.value != Mode::Switch
+                && !is_otherwise(when)
+            {
+                self.edge_condition(frame, from, when, &when.value, 0);
+            }
+        }
     }
 
     fn mode(
@@ -61,12 +86,7 @@ impl Compiler<'_> {
             });
         }
         let when = written.when.as_ref();
-        let otherwise = when.is_some_and(|when| {
-            matches!(
-                when.value.trim().to_ascii_lowercase().as_str(),
-                "else" | "otherwise" | "default"
-            )
-        });
+        let otherwise = when.is_some_and(is_otherwise);
         let mut condition = || match when {
             Some(when) => self
                 .edge_condition(frame, from, when, &when.value, 0)
@@ -139,6 +159,10 @@ impl Compiler<'_> {
 
     fn check_cycle(&mut self, frame: &Frame<'_>, arrow: &Arrow, written: &model::Edge) {
         let name = |local: usize| quote(&frame.node(local).id.value);
+        if frame.workflow.lost.edges {
+            // Which way is back depends on the edges that are not there.
+            return;
+        }
         if written.mode.value == Mode::Loop && !arrow.back {
             let message = format!(
                 "a `loop` edge leads back, and {} does not run before {}",
@@ -177,4 +201,12 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// A word that stands for all other cases.
+fn is_otherwise(when: &Text) -> bool {
+    matches!(
+        when.value.trim().to_ascii_lowercase().as_str(),
+        "else" | "otherwise" | "default"
+    )
 }

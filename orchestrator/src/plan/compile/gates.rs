@@ -47,13 +47,17 @@ impl Compiler<'_> {
     }
 
     fn gate(&mut self, written: &GateSettings) -> Option<GateIndex> {
-        let errors = self.d.counts().0;
+        let errors = self.d.errors();
         let compat = match written.compat.map(|compat| compat.value) {
             Some(settings::Compat::Argo) => Compat::Argo,
             Some(settings::Compat::Strict) | None => Compat::Strict,
         };
-        let (metric, unit) = self.gate_metric(written, compat)?;
-        let rule = self.rule(written, unit, compat)?;
+        // Both are looked at, whatever is wrong with the other one.
+        let metric = self.gate_metric(written, compat);
+        let rule = self.rule(written, metric.as_ref().map(|(_, unit)| *unit), compat);
+        let (Some((metric, unit)), Some(rule)) = (metric, rule) else {
+            return None;
+        };
         let gate = Gate {
             name: written.name.value.clone(),
             metric,
@@ -80,7 +84,7 @@ impl Compiler<'_> {
             min_requests: written.min_requests.map_or(0, |count| count.value),
         };
         self.check_limits(written, &gate);
-        if self.d.counts().0 > errors {
+        if self.d.errors() > errors {
             return None;
         }
         self.gates.push(gate);
@@ -102,11 +106,12 @@ impl Compiler<'_> {
             let unit = as_unit.unwrap_or(natural);
             if unit.dimension() != natural.dimension() {
                 self.dimensions(written.as_unit.as_ref(), &written.name, natural, unit);
+                return None;
             }
             return Some((metric, unit));
         }
         let query = written.query.as_ref()?;
-        let promql = self.gate_query(&written.name, query)?;
+        let promql = self.gate_query(&written.name, query);
         let declared = written
             .unit
             .as_ref()
@@ -141,10 +146,11 @@ impl Compiler<'_> {
         });
         if unit.dimension() != source_unit.dimension() {
             self.dimensions(written.as_unit.as_ref(), &written.name, source_unit, unit);
+            return None;
         }
         Some((
             Metric::Query {
-                promql,
+                promql: promql?,
                 source_unit,
             },
             unit,
@@ -178,7 +184,8 @@ impl Compiler<'_> {
                     text.push_str("{{window}}");
                 }
                 Part::Reference(reference) => {
-                    text.push_str(&self.known_value(name, query, reference)?);
+                    let what = format!("gate {}", name.value);
+                    text.push_str(&self.known_value(&what, query, reference)?);
                 }
             }
         }
@@ -186,7 +193,12 @@ impl Compiler<'_> {
     }
 
     /// The value of a variable or environment variable, for texts that are fixed before the run.
-    fn known_value(&mut self, name: &Text, text: &Text, reference: &Reference) -> Option<String> {
+    pub(super) fn known_value(
+        &mut self,
+        what: &str,
+        text: &Text,
+        reference: &Reference,
+    ) -> Option<String> {
         use crate::plan::template::{Lookup as _, Namespace, text_of};
         let mut reference = reference.clone();
         if reference.namespace == Namespace::Name {
@@ -223,14 +235,22 @@ impl Compiler<'_> {
             .or(found)
             .or(reference.default.clone());
         if value.is_none() {
-            self.missing
-                .add(reference.head(), &format!("gate {}", name.value), text.span);
+            let head = reference.head();
+            let told = self.settings.refused.whole
+                || self
+                    .settings
+                    .variable(head)
+                    .is_some_and(|value| value.is_null() && self.d.any_error_within(value.span));
+            if !told {
+                self.missing.add_other(head, what, text.span);
+            }
         }
         value
     }
 
-    fn rule(&mut self, written: &GateSettings, unit: Unit, compat: Compat) -> Option<Rule> {
-        if let Some(range) = &written.threshold_range {
+    /// Without a unit only what holds for every unit is checked: why there is none was reported.
+    fn rule(&mut self, written: &GateSettings, unit: Option<Unit>, compat: Compat) -> Option<Rule> {
+        if let (Some(range), Some(unit)) = (&written.threshold_range, unit) {
             let min = range.min.as_ref().map(|text| self.bound(text, unit));
             let max = range.max.as_ref().map(|text| self.bound(text, unit));
             let (min, max) = (
@@ -254,12 +274,23 @@ impl Compiler<'_> {
             Some(settings::Syntax::Cel) | None => expr::Syntax::Cel,
         };
         let name = &written.name.value;
+        if name.is_empty() {
+            // It may be what the conditions call their value.
+            return None;
+        }
         let mut read = |text: &Option<Text>| match text {
             None => Some(None),
-            Some(text) => {
-                let scope = GateScope::new(name, unit, compat, &text.value);
-                condition(&mut self.d, text, &text.value, 0, syntax, &scope).map(Some)
+            Some(text) => match unit {
+                Some(unit) => {
+                    let scope = GateScope::new(name, unit, compat, &text.value);
+                    condition(&mut self.d, text, &text.value, 0, syntax, &scope)
+                }
+                None => {
+                    let scope = AnyUnit(GateScope::new(name, Unit::None, compat, &text.value));
+                    condition(&mut self.d, text, &text.value, 0, syntax, &scope)
+                }
             }
+            .map(Some),
         };
         let success = read(&written.success_condition);
         let failure = read(&written.failure_condition);
@@ -329,6 +360,19 @@ impl Compiler<'_> {
                 .error(codes::GATE_LIMITS, span, format!("gate {name} can never fail: `failure_limit: -1` needs a `consecutive_success_limit`"))
                 .help("with it, the gate passes after that many passes in a row, and fails when `count` is used up");
         }
+    }
+}
+
+/// The names of a gate whose unit is not known.
+struct AnyUnit(GateScope);
+
+impl expr::Scope for AnyUnit {
+    fn type_of(&self, name: &str) -> Option<expr::Type> {
+        self.0.type_of(name).map(|_| expr::Type::Any)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.names()
     }
 }
 

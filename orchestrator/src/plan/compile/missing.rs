@@ -12,17 +12,29 @@ pub(super) struct Missing {
 }
 
 struct Need {
-    node: String,
+    /// Id of a node, or a gate or key of the settings.
+    who: String,
+    is_node: bool,
     place: Span,
 }
 
 impl Missing {
-    /// `node` needs `name`, written at `place`.
+    /// The node `node` needs `name`, written at `place`.
     pub(super) fn add(&mut self, name: &str, node: &str, place: Span) {
+        self.push(name, node.to_owned(), true, place);
+    }
+
+    /// Something else than a node needs it.
+    pub(super) fn add_other(&mut self, name: &str, what: &str, place: Span) {
+        self.push(name, what.to_owned(), false, place);
+    }
+
+    fn push(&mut self, name: &str, who: String, is_node: bool, place: Span) {
         let needs = self.names.entry(name.to_owned()).or_default();
-        if needs.iter().all(|need| need.node != node) {
+        if needs.iter().all(|need| need.who != who) {
             needs.push(Need {
-                node: node.to_owned(),
+                who,
+                is_node,
                 place,
             });
         }
@@ -38,14 +50,19 @@ impl Compiler<'_> {
             .chain(self.values.variables.keys().cloned())
             .collect();
         for (name, needs) in std::mem::take(&mut self.missing.names) {
-            let mut nodes: Vec<String> = needs.iter().map(|need| need.node.clone()).collect();
-            nodes.dedup();
-            let plural = if nodes.len() == 1 { "node" } else { "nodes" };
+            let mut all: Vec<String> = needs.iter().map(|need| need.who.clone()).collect();
+            all.dedup();
+            let nodes = needs.iter().all(|need| need.is_node);
             let message = format!(
-                "{} has no value; {plural} {} need{} it",
+                "{} has no value; {}{} need{} it",
                 quote(&name),
-                words::list(&nodes),
-                if nodes.len() == 1 { "s" } else { "" }
+                match (nodes, all.len()) {
+                    (false, _) => "",
+                    (true, 1) => "node ",
+                    (true, _) => "nodes ",
+                },
+                words::list(&all),
+                if all.len() == 1 { "s" } else { "" }
             );
             let Some(first) = needs.first() else { continue };
             let diagnostic = self.d.error(codes::MISSING_VALUE, first.place, message);

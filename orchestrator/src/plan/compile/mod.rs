@@ -5,6 +5,7 @@ mod call;
 mod conditions;
 mod docker;
 mod edges;
+mod fill;
 mod frame;
 mod gates;
 mod git;
@@ -29,9 +30,10 @@ use std::time::Duration;
 use canary_analyzer::gate::Gate;
 
 use super::checks;
+use super::draw::{Graph, GraphEdge, GraphNode};
 use super::inputs::Inputs;
 use super::metrics::service_metrics;
-use super::model::{Action, Deadlines, Edge, GateIndex, Node, OnFailure, Plan, Values};
+use super::model::{Action, Deadlines, Edge, GateIndex, Node, NodeIndex, OnFailure, Plan, Values};
 use crate::diagnostic::{Diagnostics, Origin, SourceFile, Span, codes, quote};
 use crate::osop::model::Workflow;
 use crate::osop::settings::{self, Settings};
@@ -48,6 +50,34 @@ const BAKE: Duration = Duration::from_mins(5);
 
 /// Makes a plan. There is one if and only if there are no errors.
 pub fn compile(inputs: &Inputs) -> (Option<Plan>, Diagnostics) {
+    match begin(inputs) {
+        Ok((mut compiler, workflow)) => {
+            compiler.workflow(&workflow);
+            compiler.finish(&workflow)
+        }
+        Err(d) => (None, d),
+    }
+}
+
+/// The nodes and edges of a workflow, for a drawing: there, too, where no plan can be made because something is missing or wrong.
+/// None only where no node could be read.
+pub fn graph(inputs: &Inputs) -> (Option<Graph>, Diagnostics) {
+    let (mut compiler, workflow) = match begin(inputs) {
+        Ok(begun) => begun,
+        Err(d) => return (None, d),
+    };
+    compiler.workflow(&workflow);
+    let graph = Graph {
+        id: workflow.id.value.clone(),
+        nodes: GraphNode::all(&compiler.nodes),
+        edges: std::mem::take(&mut compiler.drawn),
+    };
+    let (_, d) = compiler.finish(&workflow);
+    ((!graph.nodes.is_empty()).then_some(graph), d)
+}
+
+/// Reads the files and brings the settings together.
+fn begin(inputs: &Inputs) -> Result<(Compiler<'_>, Workflow), Diagnostics> {
     let text = inputs.files.get(&inputs.workflow).cloned();
     let source = SourceFile::new(inputs.workflow.clone(), text.unwrap_or_default());
     let (workflow, mut d) = osop::parse(source);
@@ -58,18 +88,23 @@ pub fn compile(inputs: &Inputs) -> (Option<Plan>, Diagnostics) {
         profile
     });
     let Some(workflow) = workflow else {
-        return (None, d);
+        if let Some(profile) = &profile {
+            d.append(settings::check_profile(profile));
+        }
+        return Err(d);
     };
     let sets: Vec<String> = inputs
         .sets
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let (settings, more) = settings::merge(&workflow, profile.as_ref(), &sets);
+    let (mut settings, more) = settings::merge(&workflow, profile.as_ref(), &sets);
+    if inputs.profile.is_some() && profile.is_none() {
+        // Whatever is missing may stand in it.
+        settings.refused.whole = true;
+    }
     d.append(more);
-    let mut compiler = Compiler::new(inputs, settings, d);
-    compiler.workflow(&workflow);
-    compiler.finish(&workflow)
+    Ok((Compiler::new(inputs, settings, d), workflow))
 }
 
 /// What was made so far.
@@ -79,6 +114,10 @@ struct Compiler<'i> {
     settings: Rc<Settings>,
     nodes: Vec<Node>,
     edges: Vec<Edge>,
+    /// Every edge that leads somewhere, also those that cannot be executed.
+    drawn: Vec<GraphEdge>,
+    /// Nodes that were refused: what they do is not known.
+    refused: BTreeSet<NodeIndex>,
     gates: Vec<Gate>,
     guards: Vec<GateIndex>,
     values: Values,
@@ -97,6 +136,8 @@ impl<'i> Compiler<'i> {
             settings: Rc::new(settings),
             nodes: Vec::new(),
             edges: Vec::new(),
+            drawn: Vec::new(),
+            refused: BTreeSet::new(),
             gates: Vec::new(),
             guards: Vec::new(),
             values: Values::default(),
@@ -108,6 +149,7 @@ impl<'i> Compiler<'i> {
 
     fn workflow(&mut self, workflow: &Workflow) {
         self.read_values(workflow);
+        self.fill_settings();
         self.read_guards();
         let frame = Frame::new(workflow, &self.nodes, None, String::new());
         self.frame(&frame);
@@ -124,11 +166,13 @@ impl<'i> Compiler<'i> {
         for local in 0..frame.workflow.nodes.len() {
             self.call(frame, local);
         }
+        let guarded = !self.guards.is_empty() || self.settings.is_refused("gates");
         checks::graph(
             frame,
             &self.nodes,
+            &self.refused,
             &written,
-            !self.guards.is_empty(),
+            guarded,
             &mut self.d,
         );
     }
@@ -137,7 +181,8 @@ impl<'i> Compiler<'i> {
         self.report_missing();
         self.check_router(workflow);
         self.check_metrics(workflow);
-        checks::gates(&self.settings, &self.gates, &self.nodes, &mut self.d);
+        let sure = self.refused.is_empty() && !workflow.lost.nodes;
+        checks::gates(&self.settings, &self.gates, &self.nodes, sure, &mut self.d);
         let settings = Rc::unwrap_or_clone(self.settings);
         let window = self
             .gates
@@ -189,6 +234,9 @@ impl<'i> Compiler<'i> {
 
     /// Presets and names of metrics are looked up once here, so that a wrong one is known before anything runs.
     fn check_metrics(&mut self, workflow: &Workflow) {
+        if self.settings.is_refused("metrics") {
+            return;
+        }
         let service = self.settings.service.as_ref().unwrap_or(&workflow.id);
         if let Err(error) = service_metrics(&self.settings, &service.value) {
             let metrics = &self.settings.metrics;
@@ -207,6 +255,10 @@ impl<'i> Compiler<'i> {
 
     fn read_values(&mut self, workflow: &Workflow) {
         for (name, value) in &self.settings.variables {
+            let file = self.d.file(value.span.origin);
+            if let Some(text) = words::written(value, &file.text) {
+                self.values.written.insert(name.value.clone(), text);
+            }
             if let Some(value) = words::variable(value) {
                 self.values.variables.insert(name.value.clone(), value);
             }

@@ -90,6 +90,7 @@ impl Compiler<'_> {
         match (found, &reference.default) {
             (Some(parts), _) => parts,
             (None, Some(default)) => vec![Part::Literal(default.clone())],
+            (None, None) if self.is_told(place.frame, reference.head()) => Vec::new(),
             (None, None) => {
                 let span = place.span(&self.d);
                 self.missing
@@ -97,6 +98,18 @@ impl Compiler<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether a name has no value because of something that was reported already.
+    pub(super) fn is_told(&self, frame: &Frame<'_>, name: &str) -> bool {
+        let lost = frame.workflow.lost;
+        let variable = self.settings.variables.iter();
+        lost.nodes
+            || lost.edges && !frame.producers(name).is_empty()
+            || self.settings.refused.whole
+            || variable
+                .filter(|(known, _)| known.value == name)
+                .any(|(_, value)| value.is_null() && self.d.any_error_within(value.span))
     }
 
     fn resolve_name(&mut self, place: Place<'_>, reference: &Reference) -> Option<Vec<Part>> {
@@ -158,6 +171,9 @@ impl Compiler<'_> {
             }
         }
         let Some((node, used)) = found else {
+            if place.frame.workflow.lost.nodes {
+                return Vec::new();
+            }
             let ids = place
                 .frame
                 .workflow
@@ -201,6 +217,9 @@ impl Compiler<'_> {
         };
         let declared = || target.outputs.iter().map(|port| port.name.value.as_str());
         if !declared().any(|name| name == output) && !ALWAYS.contains(&output.as_str()) {
+            if place.frame.workflow.lost.nodes {
+                return Vec::new();
+            }
             let hint = nearest(output, declared().chain(ALWAYS.iter().copied()))
                 .map(|near| format!("did you mean {}?", quote(near)));
             let span = place.span(&self.d);
@@ -215,6 +234,9 @@ impl Compiler<'_> {
             return Vec::new();
         }
         if node == place.local || !place.frame.runs_before(node, place.local) {
+            if node != place.local && place.frame.workflow.lost.edges {
+                return Vec::new();
+            }
             let span = place.span(&self.d);
             self.d
                 .error(

@@ -4,7 +4,7 @@ use canary_traffic::Weight;
 
 use super::Compiler;
 use super::read::Cx;
-use crate::diagnostic::{Diagnostic, Origin, Span, Spanned, codes, did_you_mean, quote};
+use crate::diagnostic::{Diagnostic, Span, Spanned, codes, did_you_mean, quote};
 use crate::osop::model::Workflow;
 use crate::osop::settings::RouterKind;
 use crate::osop::tree::{Data, Value};
@@ -66,7 +66,7 @@ impl Compiler<'_> {
     }
 
     fn need_scale_command(&mut self, cx: Cx<'_>) {
-        if self.settings.workload.scale.is_none() {
+        if self.settings.workload.scale.is_none() && !self.settings.is_refused("workload") {
             let message = format!(
                 "{} changes the number of instances, and no command is given that does",
                 cx.what()
@@ -172,7 +172,13 @@ impl Compiler<'_> {
             None => self.guards.clone(),
         };
         if gates.is_empty() {
-            if !self.d.has_errors() {
+            // Gates that were refused are not missing as well.
+            let none = cx
+                .runtime
+                .get("gates")
+                .is_none_or(|gates| gates.as_list().is_some_and(<[_]>::is_empty));
+            let written = cx.runtime.get("gates").is_none() && !self.settings.gates.is_empty();
+            if none && !written && !self.settings.is_refused("gates") {
                 let message = format!("{} judges nothing: there are no gates", cx.what());
                 self.d.error(codes::UNKNOWN_GATE, cx.span(), message).help(
                     "add to `x-canary` (or the profile):\ngates:\n  - {name: errors, metric: error_rate, success_condition: 'errors < 1%'}",
@@ -180,7 +186,8 @@ impl Compiler<'_> {
             }
             return None;
         }
-        let endless = duration.is_none()
+        let written = cx.runtime.has("duration") || cx.runtime.has("for");
+        let endless = !written
             && gates.iter().any(|gate| {
                 let gate = &self.gates[gate.0];
                 gate.count.is_none() && gate.consecutive_success_limit == 0
@@ -239,6 +246,9 @@ impl Compiler<'_> {
 
     /// Native actions need something that moves traffic.
     pub(super) fn check_router(&mut self, workflow: &Workflow) {
+        if self.settings.is_refused("traffic") {
+            return;
+        }
         let moves = self.nodes.iter().find(|node| {
             matches!(
                 node.action,
@@ -263,9 +273,6 @@ impl Compiler<'_> {
                 .node(&node.id)
                 .map_or(workflow.id.span, |node| node.id.span),
         };
-        if self.d.has_errors() && span.origin == Origin::Default {
-            return;
-        }
         let message = format!(
             "node {} moves traffic, and nothing is named that splits it",
             quote(&node.id)
@@ -279,8 +286,12 @@ impl Compiler<'_> {
             return self.inline_gate(cx, item);
         };
         let found = self.gates.iter().position(|gate| gate.name == name);
-        if found.is_none() {
-            let known: Vec<String> = self.gates.iter().map(|gate| gate.name.clone()).collect();
+        let settings = std::rc::Rc::clone(&self.settings);
+        let written = || settings.gates.iter().map(|gate| gate.name.value.clone());
+        // One that was refused, or that has no name to be found by, was reported where it is written.
+        let told = written().any(|known| known == name || known.is_empty());
+        if found.is_none() && !told && !settings.refused.whole {
+            let known: Vec<String> = written().collect();
             self.unknown_gate(name, &known, item.span);
         }
         found.map(crate::plan::model::GateIndex)

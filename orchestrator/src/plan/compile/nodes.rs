@@ -14,6 +14,8 @@ use crate::plan::template::Script;
 
 /// What a node does, and what follows from it.
 pub(super) struct Built {
+    /// There is an error; the action stands for what is not known.
+    pub(super) refused: bool,
     pub(super) action: Action,
     /// Running it twice does no harm.
     pub(super) idempotent: bool,
@@ -26,6 +28,26 @@ pub(super) struct Made {
     pub(super) work: Work,
     pub(super) idempotent: bool,
     pub(super) network: bool,
+}
+
+impl Built {
+    /// What canary does itself.
+    fn native(action: Action) -> Self {
+        Self {
+            refused: false,
+            action,
+            idempotent: true,
+            network: false,
+        }
+    }
+
+    /// There is an error, so this plan is never run.
+    fn refused() -> Self {
+        Self {
+            refused: true,
+            ..Self::native(Action::Rollback)
+        }
+    }
 }
 
 impl Made {
@@ -61,6 +83,9 @@ impl Compiler<'_> {
         };
         self.secrets.clear();
         let built = self.action(cx);
+        if built.refused {
+            self.refused.insert(frame.index(local));
+        }
         let verifiable = matches!(&built.action, Action::Task(task) | Action::Measure(task) if task.verify.is_some());
         let timeout = written.timeout.map(|timeout| timeout.value);
         if built.network && timeout.is_none() {
@@ -161,6 +186,7 @@ impl Compiler<'_> {
         let incoming = frame.incoming(local).filter(|arrow| !arrow.back).count();
         if let Some((Join::Count(count), place)) = found
             && count as usize > incoming
+            && !frame.workflow.lost.edges
         {
             let message = format!(
                 "{} waits for {count} edges, and {incoming} lead to it",
@@ -174,37 +200,23 @@ impl Compiler<'_> {
     /// An action, or a diagnostic and something that is never run.
     fn action(&mut self, cx: Cx<'_>) -> Built {
         if cx.node.workflow_ref.is_some() && !cx.replaced {
-            return Built {
-                action: Action::Call,
-                idempotent: true,
-                network: false,
-            };
+            return Built::native(Action::Call);
         }
         if cx.runtime.get("tool").and_then(|tool| tool.as_text()) == Some("canary") {
-            let action = self.native(cx);
-            return Built {
-                action: action.unwrap_or(Action::Rollback),
-                idempotent: true,
-                network: false,
-            };
+            return self.native(cx).map_or_else(Built::refused, Built::native);
+        }
+        if cx.node.refused && !cx.replaced {
+            return Built::refused();
         }
         if cx.node.node_type.value == NodeType::Human && !cx.replaced {
-            return Built {
-                action: Action::Ask(self.question(cx)),
-                idempotent: true,
-                network: false,
-            };
+            return Built::native(Action::Ask(self.question(cx)));
         }
-        let Some(made) = self.work(cx) else {
-            // There is an error, so this plan is never run.
-            return Built {
-                action: Action::Rollback,
-                idempotent: true,
-                network: false,
-            };
-        };
+        let made = self.work(cx);
         let verify = self.verify(cx);
         self.security(cx);
+        let Some(made) = made else {
+            return Built::refused();
+        };
         let is_measure = matches!(made.work, Work::Query(_));
         let task = TaskSpec {
             work: made.work,
@@ -212,6 +224,7 @@ impl Compiler<'_> {
             secrets: std::mem::take(&mut self.secrets).into_iter().collect(),
         };
         Built {
+            refused: false,
             action: if is_measure {
                 Action::Measure(task)
             } else {

@@ -79,12 +79,19 @@ impl Compiler<'_> {
                 )
                 .help_opt(crate::diagnostic::did_you_mean(&name.value, declared));
         }
-        if !missing.is_empty() {
+        let lacking = !missing.is_empty();
+        // A query under the name of what is no output may be the one that is missing.
+        let told =
+            settings.is_refused("queries") || own.iter().any(|(name, _)| !cx.declares(&name.value));
+        if lacking && !told {
             self.missing_queries(cx, &missing);
+        }
+        let url = self.source_url(cx);
+        if lacking || queries.len() < cx.node.outputs.len() {
             return None;
         }
         let work = QueryWork {
-            url: match self.source_url(cx)? {
+            url: match url? {
                 Asked::Settings => None,
                 Asked::Address(url) => Some(url),
             },
@@ -123,6 +130,7 @@ impl Compiler<'_> {
                     self.template(cx, Spanned::new(base, url.span))?,
                 ))
             }
+            (None, None) if settings.is_refused("sources") => None,
             (None, None) => {
                 self.d
                     .error(codes::MISSING_KEY, cx.span(), format!("{} asks Prometheus, and does not say where it is", cx.what()))
@@ -134,14 +142,28 @@ impl Compiler<'_> {
 
     fn binding(&mut self, cx: Cx<'_>, port: &Port, query: &QuerySettings) -> Option<QueryBinding> {
         let output = &port.name.value;
-        let unit = match &query.unit {
-            Some(unit) => Some(self.unit(unit.as_ref().map(String::as_str))?),
-            None => None,
+        // The number at the end of an output is that of its step: `{{step}}` in a query that serves several nodes.
+        let step = output
+            .rsplit_once('_')
+            .map(|(_, n)| n)
+            .filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let own = |reference: &Reference| match reference.head() {
+            "window" => Some(Part::Reference(reference.clone())),
+            "step" => step.map(|step| Part::Literal(step.to_owned())),
+            _ => None,
         };
-        let as_unit = match query.as_unit.as_ref().or(port.unit.as_ref()) {
-            Some(unit) => Some(self.unit(unit.as_ref().map(String::as_str))?),
-            None => None,
+        let promql = self.template_with(cx, query.query.as_ref().map(String::as_str), own);
+        let mut read = |unit: Option<&Text>| match unit {
+            Some(unit) => self.unit(unit.as_ref().map(String::as_str)).map(Some),
+            None => Some(None),
         };
+        let unit = read(query.unit.as_ref());
+        // The unit of the port itself was read with the outputs.
+        let as_unit = match (&query.as_unit, &port.unit) {
+            (None, Some(port)) => port.value.parse().ok().map(Some),
+            (own, _) => read(own.as_ref()),
+        };
+        let (unit, as_unit) = (unit?, as_unit?);
         if unit.is_none() && units::is_latency(output) {
             self.d
                 .error(codes::UNIT_MISMATCH, query.span, format!("{} is a latency, and its query does not say in which unit it answers", quote(output)))
@@ -165,20 +187,9 @@ impl Compiler<'_> {
                 .help("declare the right `unit`, and with `as` the unit that conditions see");
             return None;
         }
-        // The number at the end of an output is that of its step: `{{step}}` in a query that serves several nodes.
-        let step = output
-            .rsplit_once('_')
-            .map(|(_, n)| n)
-            .filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-        let own = |reference: &Reference| match reference.head() {
-            "window" => Some(Part::Reference(reference.clone())),
-            "step" => step.map(|step| Part::Literal(step.to_owned())),
-            _ => None,
-        };
-        let promql = self.template_with(cx, query.query.as_ref().map(String::as_str), own)?;
         Some(QueryBinding {
             output: output.clone(),
-            promql,
+            promql: promql?,
             unit,
             output_unit,
             reduce: match query.reduce.map(|reduce| reduce.value) {

@@ -11,14 +11,16 @@ use crate::plan::template::{Namespace, Part, Reference, Script, Template};
 
 impl Compiler<'_> {
     pub(super) fn shell(&mut self, cx: Cx<'_>) -> Option<Made> {
-        let command = self.need(cx, &["command"], "`command: ./deploy.sh`")?;
+        let command = self.need(cx, &["command"], "`command: ./deploy.sh`");
         let bash = self.bash(cx);
+        let process = self.process(cx);
+        let command = command?;
         let script = self.script(cx, command, bash)?;
         self.rollout_patch(cx, command);
         let work = Work::Shell(ShellWork {
             script,
             bash,
-            process: self.process(cx),
+            process,
         });
         Some(Made {
             work,

@@ -25,6 +25,22 @@ pub(super) fn variable(value: &Value) -> Option<serde_json::Value> {
     }
 }
 
+/// How a variable is written where that is not how its value is: `1.10`, `0755`, `1e3`, `True`. `text` is the file.
+pub(super) fn written(value: &Value, text: &str) -> Option<String> {
+    let value = match &value.data {
+        Data::Map(map) => map.get("default")?,
+        _ => value,
+    };
+    if !matches!(value.data, Data::Number(_) | Data::Bool(_)) {
+        return None;
+    }
+    let written = match &value.data {
+        Data::Number(number) => number.raw.as_str(),
+        _ => text.get(value.span.start..value.span.end)?,
+    };
+    (written != value.to_json().to_string()).then(|| written.to_owned())
+}
+
 /// Whether a variable of this name most likely holds a secret.
 pub(in crate::plan) fn names_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");

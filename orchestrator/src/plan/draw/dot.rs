@@ -1,17 +1,17 @@
 //! Graphviz.
 
-use super::{COLORS, class, label, phase, taken};
+use super::{COLORS, Graph, Line, class, phase, taken};
 use crate::machine::Report;
-use crate::plan::{EdgeIndex, EdgeMode, NodeIndex, Plan};
+use crate::plan::{EdgeIndex, NodeIndex};
 
-pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
+pub(super) fn draw(graph: &Graph, report: Option<&Report>) -> String {
     let mut lines = vec![
-        format!("digraph \"{}\" {{", escape(&plan.id)),
+        format!("digraph \"{}\" {{", escape(&graph.id)),
         "  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\"];"
             .to_owned(),
         "  edge [fontname=\"sans-serif\", fontsize=10];".to_owned(),
     ];
-    for (index, node) in plan.nodes.iter().enumerate() {
+    for (index, node) in graph.nodes.iter().enumerate() {
         let shape = match node.kind.as_str() {
             "human" => ", shape=ellipse",
             "db" | "data" => ", shape=cylinder",
@@ -27,19 +27,19 @@ pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
             escape(&node.id)
         ));
     }
-    for (index, edge) in plan.edges.iter().enumerate() {
-        let style = match edge.mode {
-            EdgeMode::Sequential | EdgeMode::Loop(_) => "solid",
-            EdgeMode::Parallel => "bold",
-            EdgeMode::Conditional(_) | EdgeMode::Otherwise | EdgeMode::Switch(_) => "dashed",
-            EdgeMode::Fallback(_) | EdgeMode::Error(_) | EdgeMode::Timeout => "dotted",
+    for (index, edge) in graph.edges.iter().enumerate() {
+        let style = match edge.line {
+            Line::Solid => "solid",
+            Line::Bold => "bold",
+            Line::Dashed => "dashed",
+            Line::Dotted => "dotted",
         };
         let width = if taken(report, EdgeIndex(index)) {
             ", penwidth=2.5"
         } else {
             ""
         };
-        let label = escape(&label(edge));
+        let label = escape(&edge.text);
         lines.push(format!(
             "  n{} -> n{} [style={style}, label=\"{label}\"{width}];",
             edge.from.0, edge.to.0

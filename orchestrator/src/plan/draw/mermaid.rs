@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{COLORS, class, label, phase, taken};
+use super::{COLORS, Graph, Line, class, phase, taken};
 use crate::machine::Report;
-use crate::plan::{EdgeIndex, EdgeMode, NodeIndex, Plan};
+use crate::plan::{EdgeIndex, NodeIndex};
 
-pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
+pub(super) fn draw(graph: &Graph, report: Option<&Report>) -> String {
     let mut lines = vec!["graph TB".to_owned()];
-    for (index, node) in plan.nodes.iter().enumerate() {
+    for (index, node) in graph.nodes.iter().enumerate() {
         let (open, close) = match node.kind.as_str() {
             "human" => ("([", "])"),
             "agent" => ("{{", "}}"),
@@ -23,17 +23,12 @@ pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
         ));
     }
     let mut walked = Vec::new();
-    for (index, edge) in plan.edges.iter().enumerate() {
-        let label = escape(&label(edge));
-        let arrow = match edge.mode {
-            EdgeMode::Parallel => "==>",
-            EdgeMode::Sequential | EdgeMode::Loop(_) => "-->",
-            EdgeMode::Conditional(_)
-            | EdgeMode::Otherwise
-            | EdgeMode::Switch(_)
-            | EdgeMode::Fallback(_)
-            | EdgeMode::Error(_)
-            | EdgeMode::Timeout => "-.->",
+    for (index, edge) in graph.edges.iter().enumerate() {
+        let label = escape(&edge.text);
+        let arrow = match edge.line {
+            Line::Bold => "==>",
+            Line::Solid => "-->",
+            Line::Dashed | Line::Dotted => "-.->",
         };
         let text = if label.is_empty() {
             String::new()

@@ -1,11 +1,13 @@
-//! Drawings of a plan: mermaid, dot and text, plain or coloured by what happened in a run.
+//! Drawings of a workflow: mermaid, dot and text, plain or coloured by what happened in a run.
 
 mod dot;
+mod graph;
 mod mermaid;
 mod text;
 
 use crate::machine::{EdgePhase, NodePhase, Report};
-use crate::plan::{Edge, EdgeIndex, EdgeMode, NodeIndex, Plan, SwitchCase};
+use crate::plan::{EdgeIndex, NodeIndex, Plan};
+pub use graph::{Graph, GraphEdge, GraphNode, Line};
 
 /// How a plan is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +22,15 @@ pub enum Format {
 
 /// Draws a plan; with a report, each node shows where it stands.
 pub fn draw(plan: &Plan, report: Option<&Report>, format: Format) -> String {
+    draw_graph(&Graph::of(plan), report, format)
+}
+
+/// Draws nodes and edges, which may be all that is known of a workflow.
+pub fn draw_graph(graph: &Graph, report: Option<&Report>, format: Format) -> String {
     match format {
-        Format::Mermaid => mermaid::draw(plan, report),
-        Format::Dot => dot::draw(plan, report),
-        Format::Text => text::draw(plan, report),
+        Format::Mermaid => mermaid::draw(graph, report),
+        Format::Dot => dot::draw(graph, report),
+        Format::Text => text::draw(graph, report),
     }
 }
 
@@ -63,41 +70,10 @@ const COLORS: [(&str, &str, &str); 5] = [
     ("skipped", "#eeeeee", "#8c959f"),
 ];
 
-/// What an edge says: its label or condition, and its mode where that is not plain.
-fn label(edge: &Edge) -> String {
-    let condition = match &edge.mode {
-        EdgeMode::Conditional(condition) | EdgeMode::Switch(SwitchCase::When(condition)) => {
-            Some(condition.source())
-        }
-        EdgeMode::Fallback(condition) | EdgeMode::Error(condition) | EdgeMode::Loop(condition) => {
-            condition
-                .as_ref()
-                .map(canary_analyzer::expr::Condition::source)
-        }
-        EdgeMode::Otherwise | EdgeMode::Switch(SwitchCase::Default) => Some("else"),
-        EdgeMode::Sequential | EdgeMode::Parallel | EdgeMode::Timeout => None,
-    };
-    let mode = match edge.mode {
-        EdgeMode::Fallback(_) => "fallback",
-        EdgeMode::Error(_) => "error",
-        EdgeMode::Timeout => "timeout",
-        EdgeMode::Loop(_) => "loop",
-        EdgeMode::Sequential
-        | EdgeMode::Parallel
-        | EdgeMode::Conditional(_)
-        | EdgeMode::Otherwise
-        | EdgeMode::Switch(_) => "",
-    };
-    match (mode, edge.label.as_deref().or(condition)) {
-        ("", text) => text.unwrap_or_default().to_owned(),
-        (mode, None) => mode.to_owned(),
-        (mode, Some(text)) => format!("{mode}: {text}"),
-    }
-}
-
 /// The edges that leave a node.
-fn leaving(plan: &Plan, node: NodeIndex) -> impl Iterator<Item = (EdgeIndex, &Edge)> {
-    plan.edges
+fn leaving(graph: &Graph, node: NodeIndex) -> impl Iterator<Item = (EdgeIndex, &GraphEdge)> {
+    graph
+        .edges
         .iter()
         .enumerate()
         .filter(move |(_, edge)| edge.from == node)

@@ -1,28 +1,32 @@
 //! A drawing for a terminal: the nodes in the order in which they can run, and under each where its edges lead.
 
-use super::{label, leaving, phase, taken};
+use super::{Graph, leaving, phase, taken};
 use crate::machine::{NodePhase, Report};
-use crate::plan::{Edge, EdgeMode, NodeIndex, Plan};
+use crate::plan::NodeIndex;
 
-pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
+pub(super) fn draw(graph: &Graph, report: Option<&Report>) -> String {
     let mut lines = Vec::new();
-    let order = order(plan);
+    let order = order(graph);
     for (place, &node) in order.iter().enumerate() {
         let mark = phase(report, node).map_or("o", mark);
-        let depth = depth(plan, node);
+        let depth = depth(graph, node);
         let indent = "  ".repeat(depth);
-        let about = &plan.node(node).purpose;
+        let about = &graph.nodes[node.0].purpose;
         lines.push(
-            format!("{indent}{mark} {}  {}", plan.node(node).id, shorten(about))
-                .trim_end()
-                .to_owned(),
+            format!(
+                "{indent}{mark} {}  {}",
+                graph.nodes[node.0].id,
+                shorten(about)
+            )
+            .trim_end()
+            .to_owned(),
         );
         let next = order.get(place + 1);
-        let edges: Vec<_> = leaving(plan, node).collect();
+        let edges: Vec<_> = leaving(graph, node).collect();
         let plain = edges.len() == 1
             && edges
                 .iter()
-                .all(|(_, edge)| is_plain(edge) && Some(&edge.to) == next);
+                .all(|(_, edge)| edge.is_plain() && Some(&edge.to) == next);
         if plain {
             lines.push(format!("{indent}|"));
             continue;
@@ -34,16 +38,15 @@ pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
                 '|'
             };
             let line = if taken(report, *index) { "==>" } else { "-->" };
-            let why = label(edge);
-            let why = if why.is_empty() {
+            let why = if edge.text.is_empty() {
                 String::new()
             } else {
-                format!("  [{why}]")
+                format!("  [{}]", one_line(&edge.text))
             };
             let back = if edge.back { " (back)" } else { "" };
             lines.push(format!(
                 "{indent}{corner}{line} {}{back}{why}",
-                plan.node(edge.to).id
+                graph.nodes[edge.to.0].id
             ));
         }
         if place + 1 < order.len() {
@@ -51,10 +54,6 @@ pub(super) fn draw(plan: &Plan, report: Option<&Report>) -> String {
         }
     }
     lines.join("\n")
-}
-
-fn is_plain(edge: &Edge) -> bool {
-    matches!(edge.mode, EdgeMode::Sequential | EdgeMode::Parallel) && edge.label.is_none()
 }
 
 /// A mark that can be told from the others without colour.
@@ -69,45 +68,53 @@ fn mark(phase: NodePhase) -> &'static str {
     }
 }
 
+/// Line ends and control characters of a file must not reach a terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
 fn shorten(text: &str) -> String {
+    let text = one_line(text);
     if text.chars().count() <= 70 {
-        text.to_owned()
+        text
     } else {
         text.chars().take(69).chain(['…']).collect()
     }
 }
 
 /// How many calls of sub-workflows a node is inside of.
-fn depth(plan: &Plan, node: NodeIndex) -> usize {
+fn depth(graph: &Graph, node: NodeIndex) -> usize {
     let mut depth = 0;
-    let mut scope = plan.node(node).scope;
+    let mut scope = graph.nodes[node.0].scope;
     while let Some(call) = scope {
         depth += 1;
-        scope = if depth > plan.nodes.len() {
+        scope = if depth > graph.nodes.len() {
             None
         } else {
-            plan.node(call).scope
+            graph.nodes[call.0].scope
         };
     }
     depth
 }
 
 /// Every node once, after those that lead to it where that is possible; the inside of a call right after it.
-fn order(plan: &Plan) -> Vec<NodeIndex> {
-    let mut missing: Vec<usize> = vec![0; plan.nodes.len()];
-    for edge in plan.edges.iter().filter(|edge| !edge.back) {
+fn order(graph: &Graph) -> Vec<NodeIndex> {
+    let mut missing: Vec<usize> = vec![0; graph.nodes.len()];
+    for edge in graph.edges.iter().filter(|edge| !edge.back) {
         missing[edge.to.0] += 1;
     }
-    let mut placed = vec![false; plan.nodes.len()];
-    let mut order = Vec::with_capacity(plan.nodes.len());
+    let mut placed = vec![false; graph.nodes.len()];
+    let mut order = Vec::with_capacity(graph.nodes.len());
     // Depth first along plain edges keeps what belongs together together; file order breaks ties.
     let mut stack: Vec<NodeIndex> = Vec::new();
-    while order.len() < plan.nodes.len() {
+    while order.len() < graph.nodes.len() {
         let node = stack.pop().or_else(|| {
             let free = |index: &usize| !placed[*index] && missing[*index] == 0;
-            (0..plan.nodes.len())
+            (0..graph.nodes.len())
                 .find(free)
-                .or_else(|| (0..plan.nodes.len()).find(|index| !placed[*index]))
+                .or_else(|| (0..graph.nodes.len()).find(|index| !placed[*index]))
                 .map(NodeIndex)
         });
         let Some(node) = node else { break };
@@ -116,14 +123,14 @@ fn order(plan: &Plan) -> Vec<NodeIndex> {
         }
         order.push(node);
         let mut ready = Vec::new();
-        for (_, edge) in leaving(plan, node).filter(|(_, edge)| !edge.back) {
+        for (_, edge) in leaving(graph, node).filter(|(_, edge)| !edge.back) {
             missing[edge.to.0] = missing[edge.to.0].saturating_sub(1);
             if missing[edge.to.0] == 0 {
                 ready.push(edge.to);
             }
         }
-        ready.extend((0..plan.nodes.len()).map(NodeIndex).filter(|inner| {
-            plan.node(*inner).scope == Some(node) && missing[inner.0] == 0 && !placed[inner.0]
+        ready.extend((0..graph.nodes.len()).map(NodeIndex).filter(|inner| {
+            graph.nodes[inner.0].scope == Some(node) && missing[inner.0] == 0 && !placed[inner.0]
         }));
         stack.extend(ready.into_iter().rev());
     }

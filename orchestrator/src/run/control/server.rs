@@ -130,7 +130,7 @@ async fn serve(stream: UnixStream, handle: Handle, closing: CancellationToken) -
     let mut read = BufReader::new(read);
     loop {
         let line = tokio::select! {
-            line = timeout(IDLE, lines::read(&mut read, MAX_REQUEST)) => line,
+            line = timeout(IDLE, lines::read_strictly(&mut read, MAX_REQUEST)) => line,
             () = closing.cancelled() => return Ok(()),
         };
         let Ok(line) = line else { return Ok(()) };
