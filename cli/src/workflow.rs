@@ -56,10 +56,13 @@ pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
     }
     let bytes = fs::read(path).map_err(|why| error(why.to_string()))?;
     String::from_utf8(bytes).map_err(|why| {
-        error(format!(
-            "it is not UTF-8 text (byte {})",
-            why.utf8_error().valid_up_to()
-        ))
+        let place = why.utf8_error().valid_up_to();
+        let wide = matches!(why.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        error(format!("it is not UTF-8 text (byte {place})")).hint(if wide {
+            "it looks like UTF-16; save it as UTF-8"
+        } else {
+            "save it as UTF-8; is it the right file?"
+        })
     })
 }
 

@@ -1,10 +1,12 @@
-//! Any bytes as a workflow and as a profile: a workflow or an error with a place inside of the text, never a panic, and every rendering works.
+//! Any bytes as a workflow and as a profile: a plan, a drawing, a workflow or an error with a place inside of the text, never a panic, and every rendering works.
 #![no_main]
 
 use canary_orchestrator::diagnostic::{
     Diagnostics, HumanOptions, to_github, to_human, to_json, to_lines, to_sarif,
 };
 use canary_orchestrator::osop::{parse, settings, source_from_bytes};
+use canary_orchestrator::plan::draw::{Format, draw_graph};
+use canary_orchestrator::plan::{Inputs, compile, graph};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,6 +14,15 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(file) => file,
         Err(diagnostics) => return check(&diagnostics),
     };
+    let inputs = Inputs::new("fuzz.osop.yaml", file.text.clone());
+    let (plan, of_plan) = compile(&inputs);
+    assert!(plan.is_some() != of_plan.has_errors(), "a plan if and only if there is no error");
+    check(&of_plan);
+    if let (Some(drawing), _) = graph(&inputs) {
+        for format in [Format::Text, Format::Mermaid, Format::Dot] {
+            assert!(!draw_graph(&drawing, None, format).contains('\u{1b}'));
+        }
+    }
     let (workflow, mut diagnostics) = parse(file.clone());
     assert!(workflow.is_some() || diagnostics.has_errors());
     let (profile, of_profile) = settings::parse_profile(file);

@@ -2,7 +2,7 @@
 
 use super::cast::wrong_type;
 use super::model::ApprovalGate;
-use super::reader::Reader;
+use super::reader::{Reader, yes_or_no};
 use super::tree::{Data, Map};
 use crate::diagnostic::{Diagnostics, Span, Spanned, codes};
 
@@ -15,7 +15,10 @@ pub(crate) fn read(reader: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Appro
         Data::Bool(required) => Some(gate(value.span, Spanned::new(*required, value.span))),
         Data::Map(map) => Some(read_mapping(&what, map, value.span, d)),
         _ => {
-            wrong_type(&what, "true, false or a mapping", value, d);
+            let diagnostic = wrong_type(&what, "true, false or a mapping", value, d);
+            if let Some(word) = value.as_text().and_then(yes_or_no) {
+                diagnostic.help(format!("write `{word}`"));
+            }
             None
         }
     }

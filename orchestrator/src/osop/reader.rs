@@ -11,6 +11,15 @@ use crate::diagnostic::{Diagnostics, Span, Spanned, codes, did_you_mean, misspel
 /// Longest duration that is accepted: a hundred years. Keeps sums of durations and times in range.
 pub(crate) const MAX_SECONDS: f64 = 3_155_760_000.0;
 
+/// What YAML 1.1 took these words for; in YAML 1.2 they are texts.
+pub(crate) fn yes_or_no(word: &str) -> Option<bool> {
+    match word {
+        "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" => Some(true),
+        "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" => Some(false),
+        _ => None,
+    }
+}
+
 /// One mapping of a file.
 pub(crate) struct Reader<'a> {
     /// What the mapping belongs to, for messages: ``node `build` ``. Empty: the whole file, which goes without saying.
@@ -24,6 +33,8 @@ pub(crate) struct Reader<'a> {
     refused: Vec<&'a str>,
     /// Entries whose keys are misspelt, by the key that was meant: reported, and read as if they were right.
     meant: Vec<(&'static str, &'a Entry)>,
+    /// For an unknown key, where it is known.
+    pub elsewhere: fn(&str) -> Option<String>,
     /// Unknown keys of this mapping may be misspelt names of secrets.
     pub holds_secrets: bool,
 }
@@ -38,6 +49,7 @@ impl<'a> Reader<'a> {
             asked: Vec::new(),
             refused: Vec::new(),
             meant: Vec::new(),
+            elsewhere: |_| None,
             holds_secrets: false,
         }
     }
@@ -243,14 +255,8 @@ impl<'a> Reader<'a> {
             return Some(Spanned::new(on, value.span));
         }
         let diagnostic = wrong_type(&self.path(key), "true or false", value, diagnostics);
-        match value.as_text() {
-            Some("yes" | "Yes" | "on" | "On" | "y") => {
-                diagnostic.help("write `true`");
-            }
-            Some("no" | "No" | "off" | "Off" | "n") => {
-                diagnostic.help("write `false`");
-            }
-            _ => {}
+        if let Some(word) = value.as_text().and_then(yes_or_no) {
+            diagnostic.help(format!("write `{word}`"));
         }
         None
     }
@@ -485,7 +491,8 @@ impl<'a> Reader<'a> {
         if crowded {
             return;
         }
-        match did_you_mean(&key.value, self.asked.iter().copied()) {
+        let near = did_you_mean(&key.value, self.asked.iter().copied());
+        match (self.elsewhere)(&key.value).or(near) {
             Some(help) => diagnostic.help(help),
             None => diagnostic.help(format!("known keys: {}", self.asked.join(", "))),
         };

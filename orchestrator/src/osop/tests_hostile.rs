@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tests::nodes;
+use super::tests::{HEAD, nodes};
 use super::*;
 use crate::diagnostic::{HumanOptions, to_human, to_lines};
 
@@ -106,7 +106,7 @@ fn hostile_files_are_refused_fast() {
     let unknown: String = (0..50_000).map(|n| format!("k{n}: 1\n")).collect();
     assert_refused(
         "50,000 unknown keys",
-        unknown,
+        format!("{HEAD}{unknown}"),
         "unknown-key",
         MOST_FOR_A_MEGABYTE,
     );

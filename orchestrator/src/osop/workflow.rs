@@ -7,8 +7,9 @@ use super::edge::read_edge;
 use super::model::{Edge, Lost, Node, Text, Trigger, Workflow, WorkflowSecurity};
 use super::node::read_node;
 use super::reader::Reader;
+use super::settings::reference;
 use super::tree::{Map, Value};
-use crate::diagnostic::{Diagnostics, SourceFile, Span, codes, nearest, quote};
+use crate::diagnostic::{Diagnostics, SourceFile, Span, codes, misspelt, nearest, quote};
 
 /// Keys of the top level.
 const KEYS: &[&str] = &[
@@ -55,7 +56,14 @@ pub(crate) fn read_workflow(
 ) -> Option<Workflow> {
     let mut top = Reader::of("", root, d)?;
     top.rename("the workflow".to_owned());
+    if !is_workflow(&top, d) {
+        return None;
+    }
     top.correct(KEYS, d);
+    top.elsewhere = |key| {
+        let known = reference::KEYS.iter().any(|doc| doc.key == key);
+        known.then(|| "it stands in `x-canary`, or in a profile".to_owned())
+    };
     let osop_version = top
         .required("osop_version", d)
         .filter(|version| supported(version, d));
@@ -128,6 +136,51 @@ pub(crate) fn read_workflow(
         x_canary,
         extensions,
     })
+}
+
+/// Whether there is anything of a workflow in the file; what it is instead is told once, not as a list of what is missing.
+fn is_workflow(top: &Reader<'_>, d: &mut Diagnostics) -> bool {
+    // Other files have these, too.
+    const COMMON: &[&str] = &[
+        "id",
+        "name",
+        "description",
+        "metadata",
+        "version",
+        "tests",
+        "status",
+    ];
+    let own = |word: &str| KEYS.contains(&word) && !COMMON.contains(&word);
+    let near = |word: &str| misspelt(word, KEYS.iter().copied()).is_some_and(own);
+    if top.map.len() < 2 || top.map.keys().any(|word| own(word) || near(word)) {
+        return true;
+    }
+    let has = |key: &str| top.map.get(key).is_some();
+    let settings = reference::KEYS.iter().filter(|doc| doc.section.is_empty());
+    let of_profile = settings.filter(|doc| has(doc.key)).count();
+    let (message, help) = if has("apiVersion") && has("kind") {
+        (
+            "this is a Kubernetes object, not a workflow",
+            "`canary init` writes a workflow; it names the manifests that its commands apply",
+        )
+    } else if has("tests") {
+        (
+            "this is a file of tests, not a workflow",
+            "run it with `canary test`",
+        )
+    } else if of_profile > 0 {
+        (
+            "this is a profile, not a workflow",
+            "give it with `--profile`, beside the workflow",
+        )
+    } else {
+        (
+            "this is no workflow: it has none of `osop_version`, `nodes` and `edges`",
+            "`canary init` writes one to start from",
+        )
+    };
+    d.error(codes::MISSING_KEY, top.head(), message).help(help);
+    false
 }
 
 /// 1.x and 2.x are one dialect. `N.N` or `N.N.N`.

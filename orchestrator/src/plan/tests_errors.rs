@@ -332,6 +332,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "url: \"http://u:p@prometheus\"",
         "inline-secret",
     ),
+    (
+        "url: \"http://prometheus:${PORT}\"",
+        "url: \"http://prometheus/api/v1\"",
+        "invalid-url",
+    ),
+    (
+        "x-canary:\n",
+        "x-canary:\n  prometheus: {url: 'http://x'}\n",
+        "unknown-key",
+    ),
+    (
+        "metric: error_rate",
+        "provider: {prometheus: {query: up}}",
+        "unknown-key",
+    ),
     ("timeout: 5s", "timeout: 5", "invalid-duration"),
     ("timeout: 5s", "timeout: 5h", "out-of-range"),
     ("  metrics: {preset: canary-proxy}\n", "", "missing-key"),
@@ -501,6 +516,29 @@ fn no_mistake_hides_another() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// What is no workflow is told in one line, not as everything that a workflow would have.
+#[test]
+fn another_kind_of_file_is_named() {
+    for (text, expected) in [
+        (
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n",
+            "a Kubernetes object",
+        ),
+        (
+            "service: checkout\ntraffic: {router: local}\n",
+            "this is a profile",
+        ),
+        ("tests: []\nname: x\n", "a file of tests"),
+        ("stages: [a]\njobs: {}\n", "this is no workflow"),
+    ] {
+        let found = to_lines(&diagnostics(text));
+        assert!(
+            found.lines().count() == 1 && found.contains(expected),
+            "{found}"
+        );
+    }
 }
 
 /// A profile that cannot be read may hold whatever is missing.

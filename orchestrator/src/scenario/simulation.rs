@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 pub use super::world::{RouterAnswer, World};
 use crate::machine::{
-    Command, Decision, Event, Notification, OperatorAction, ProcessMark, State, Wake, step,
+    Command, Decision, Event, NodeResult, Notification, OperatorAction, ProcessMark, State, Wake,
+    step,
 };
-use crate::plan::Plan;
+use crate::plan::{NodeIndex, Plan};
 
 /// Events that one simulation takes in at most; a run that needs more does not end.
 pub const MOST_EVENTS: usize = 20_000;
@@ -286,92 +287,76 @@ impl<'p, W: World> Simulation<'p, W> {
         }
     }
 
+    /// `event` will come after so long, if nobody dies meanwhile.
+    fn answer(&mut self, after: Duration, event: Event) {
+        self.put(add(self.now, after), Due::Answer(event));
+    }
+
+    /// The same for the end of an attempt; none if it hangs.
+    fn finish(&mut self, node: NodeIndex, attempt: u32, answer: Option<(Duration, NodeResult)>) {
+        if let Some((after, result)) = answer {
+            let event = Event::NodeFinished {
+                node,
+                attempt,
+                result,
+            };
+            self.answer(after, event);
+        }
+    }
+
     fn carry_out(&mut self, command: &Command) {
         let now = self.now;
         match *command {
             Command::StartNode { node, attempt, .. } => {
-                let pid = u32::try_from(self.sequence).unwrap_or(1);
                 let process = Some(ProcessMark {
-                    pid,
+                    pid: u32::try_from(self.sequence).unwrap_or(1),
                     start_ticks: 1,
                     boot: "simulated".to_owned(),
                 });
-                self.put(
-                    now,
-                    Due::Answer(Event::NodeStarted {
-                        node,
-                        attempt,
-                        process,
-                    }),
-                );
-                if let Some((after, result)) = self.world.node(node, attempt, now) {
-                    self.put(
-                        add(now, after),
-                        Due::Answer(Event::NodeFinished {
-                            node,
-                            attempt,
-                            result,
-                        }),
-                    );
-                }
+                let started = Event::NodeStarted {
+                    node,
+                    attempt,
+                    process,
+                };
+                self.answer(Duration::ZERO, started);
+                let answer = self.world.node(node, attempt, now);
+                self.finish(node, attempt, answer);
             }
             Command::CancelNode { node, attempt, .. } => {
-                if let Some((after, result)) = self.world.cancel(node, attempt, now) {
-                    self.put(
-                        add(now, after),
-                        Due::Answer(Event::NodeFinished {
-                            node,
-                            attempt,
-                            result,
-                        }),
-                    );
-                }
+                let answer = self.world.cancel(node, attempt, now);
+                self.finish(node, attempt, answer);
+            }
+            Command::Workload { node, attempt } => {
+                let answer = self.world.workload(node, attempt, now);
+                self.finish(node, attempt, answer);
             }
             Command::VerifyNode { node, attempt } => {
                 if let Some((after, finished)) = self.world.verify(node, attempt, now) {
-                    self.put(
-                        add(now, after),
-                        Due::Answer(Event::NodeVerified {
-                            node,
-                            attempt,
-                            finished,
-                        }),
-                    );
-                }
-            }
-            Command::Workload { node, attempt } => {
-                if let Some((after, result)) = self.world.workload(node, attempt, now) {
-                    self.put(
-                        add(now, after),
-                        Due::Answer(Event::NodeFinished {
-                            node,
-                            attempt,
-                            result,
-                        }),
-                    );
+                    let event = Event::NodeVerified {
+                        node,
+                        attempt,
+                        finished,
+                    };
+                    self.answer(after, event);
                 }
             }
             Command::Measure { gate, watch, since } => {
-                if let Some((after, mut measurement)) =
-                    self.world.measure(gate, watch, since, now, self.weight)
-                {
-                    let at = add(now, after);
-                    measurement.at = at;
-                    self.put(
-                        at,
-                        Due::Answer(Event::Measured {
-                            gate,
-                            watch,
-                            measurement,
-                        }),
-                    );
+                let answer = self.world.measure(gate, watch, since, now, self.weight);
+                if let Some((after, mut measurement)) = answer {
+                    measurement.at = add(now, after);
+                    let event = Event::Measured {
+                        gate,
+                        watch,
+                        measurement,
+                    };
+                    self.answer(after, event);
                 }
             }
             Command::SetWeight { command, weight } => self.ask_router(command, Some(weight)),
             Command::ObserveWeight { command } => self.ask_router(command, None),
             Command::CountCost { .. } => {
                 let cost = self.world.cost(now);
-                self.put(now, Due::Answer(Event::CostCounted { cost }));
+                self.answer(Duration::ZERO, Event::CostCounted { cost });
             }
             Command::EndProcess { .. } | Command::Notify(_) | Command::Finish { .. } => {}
         }

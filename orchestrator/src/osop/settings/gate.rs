@@ -331,6 +331,8 @@ fn check_measured(reader: &Reader<'_>, gate: &GateSettings, d: &mut Diagnostics)
                 d,
             );
         }
+        // What an AnalysisTemplate says is told where it is written.
+        (None, None) if reader.found("provider").is_some() => {}
         (None, None) => {
             d.error(
                 codes::MISSING_KEY,

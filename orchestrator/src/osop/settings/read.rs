@@ -5,7 +5,7 @@ use super::model::{
     Settings, Traffic, Workload,
 };
 use super::section::{Section, conflict};
-use super::{channel, gate, source};
+use super::{channel, gate, reference, source};
 use crate::diagnostic::{Diagnostics, Spanned, codes, quote};
 use crate::osop::cast::wrong_type;
 use crate::osop::model::Text;
@@ -26,6 +26,7 @@ pub(super) fn read(root: &str, value: &Value, d: &mut Diagnostics) -> Settings {
     let mut top = Section::new("", "", reader.map, reader.span);
     top.reader = top.reader.under(root);
     top.correct(d);
+    top.reader.elsewhere = elsewhere;
     let settings = Settings {
         service: top.text("service", d),
         namespace: top.text("namespace", d),
@@ -75,6 +76,13 @@ pub(super) fn read(root: &str, value: &Value, d: &mut Diagnostics) -> Settings {
     }
     top.reader.close_all(d);
     settings
+}
+
+/// A key of one of the sections that stands at the top.
+fn elsewhere(key: &str) -> Option<String> {
+    let doc = reference::KEYS.iter().find(|doc| doc.key == key)?;
+    let plain = !doc.section.is_empty() && !doc.section.contains(['*', '[']);
+    plain.then(|| format!("it stands under {}", quote(doc.section)))
 }
 
 fn read_variables(top: &mut Section<'_>, d: &mut Diagnostics) -> Vec<(Text, Value)> {

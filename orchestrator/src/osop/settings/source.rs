@@ -118,6 +118,17 @@ fn read_prometheus(mut section: Section<'_>, d: &mut Diagnostics) -> Option<Prom
         section.missing("url", d);
     }
     let url = section.url("url", d);
+    if let Some(url) = &url
+        && let Some((base, _)) = url.value.split_once("/api/v1")
+        && !base.contains("refused.invalid")
+    {
+        d.error(
+            codes::INVALID_URL,
+            url.span,
+            "`sources.prometheus.url` is the base of the API: `/api/v1` is added to it",
+        )
+        .help(format!("write `{base}`"));
+    }
     let auth = read_auth(&mut section, d);
     let timeout = section
         .duration("timeout", d)

@@ -259,6 +259,21 @@ impl<'i> Compiler<'i> {
             if let Some(text) = words::written(value, &file.text) {
                 self.values.written.insert(name.value.clone(), text);
             }
+            let text = value.as_text().unwrap_or_default();
+            let kept = value.span.origin != Origin::CommandLine;
+            if kept && words::names_secret(&name.value) && !text.is_empty() {
+                self.d.redact(value.span);
+                let message = format!(
+                    "variable {} looks like a secret: variables are kept with the run, and shown",
+                    quote(&name.value)
+                );
+                self.d
+                    .warning(codes::INLINE_SECRET, name.span, message)
+                    .help(format!(
+                        "set it in the environment and refer to it as `${{secrets.{}}}`; if it only names a secret, call it `{}_NAME`",
+                        name.value, name.value
+                    ));
+            }
             if let Some(value) = words::variable(value) {
                 self.values.variables.insert(name.value.clone(), value);
             }

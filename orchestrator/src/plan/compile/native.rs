@@ -109,7 +109,8 @@ impl Compiler<'_> {
             return None;
         }
         let text = self.fixed(cx, "weight", "`weight: 10`")?;
-        let number = text.value.trim().trim_end_matches('%').trim().to_owned();
+        let number = text.value.trim();
+        let number = number.strip_suffix('%').unwrap_or(number).trim();
         match number.parse::<Weight>() {
             Ok(weight) => Some(weight),
             Err(error) => {

@@ -189,10 +189,13 @@ impl Compiler<'_> {
             && !frame.workflow.lost.edges
         {
             let message = format!(
-                "{} waits for {count} edges, and {incoming} lead to it",
-                quote(&frame.node(local).id.value)
+                "{} waits for {count} edges, and only {incoming} lead{} to it",
+                quote(&frame.node(local).id.value),
+                if incoming == 1 { "s" } else { "" }
             );
-            self.d.error(codes::CONFLICTING_JOIN, place, message);
+            self.d
+                .error(codes::CONFLICTING_JOIN, place, message)
+                .help("lower `join_count`, or use `join_mode: wait_all`");
         }
         found.map_or(Join::Settled, |(join, _)| join)
     }

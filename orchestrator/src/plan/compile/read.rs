@@ -119,6 +119,8 @@ impl Compiler<'_> {
     ) -> Option<T> {
         match read {
             Ok(value) => value,
+            // A value that could not be read was reported there.
+            Err(wrong) if self.d.any_error_within(wrong.span) => None,
             Err(wrong) => {
                 let message = format!(
                     "`runtime.{key}` of {} must be {}, found {}",
@@ -154,8 +156,13 @@ impl Compiler<'_> {
         keys: &[&str],
         example: &str,
     ) -> Option<Spanned<&'f str>> {
+        let errors = self.d.errors();
         let found = self.any_text(cx, keys);
-        if found.is_none() {
+        let told = |key: &&str| {
+            let value = cx.runtime.get(key);
+            value.is_some_and(|value| self.d.any_error_within(value.span))
+        };
+        if found.is_none() && self.d.errors() == errors && !keys.iter().any(told) {
             let key = keys.first().copied().unwrap_or_default();
             self.d
                 .error(
