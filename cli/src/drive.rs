@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use canary_orchestrator::assemble::{AssembleError, MakeRouter, Parts, Surroundings};
-use canary_orchestrator::machine::OperatorAction;
+use canary_orchestrator::machine::{Event, OperatorAction, Watch};
 use canary_orchestrator::node::secrets::Secrets;
 use canary_orchestrator::plan::{Inputs, Plan};
 use canary_orchestrator::run::driver::{DriveOptions, End, Handle, Happened};
 use canary_orchestrator::run::session::{Resume, Session};
 use canary_orchestrator::run::store::{RunDirectory, SNAPSHOT_FORMAT, Snapshot};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -21,10 +22,12 @@ use crate::environment::Environment;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::runs;
+use crate::view::afterwards::left_to_do;
 use crate::view::live::{Key, Screen};
+use crate::view::log::Log;
 use crate::view::span::{Line, Tone, render};
 use crate::view::status::{self, Space};
-use crate::view::{log, time};
+use crate::view::time;
 use crate::workflow::compile_again;
 
 /// What a resumed run keeps of how it was started.
@@ -190,7 +193,7 @@ async fn show(
         )),
         // Listens from here on: the first events happen before the task runs.
         None => tokio::spawn(print(
-            plan,
+            Arc::clone(&plan),
             handle.happened(),
             output.clone(),
             ended.clone(),
@@ -208,12 +211,12 @@ async fn show(
     let _shown = watcher.await;
     signals.abort();
     let end = end.map_err(runs::run_error)?;
-    finish(&run, &end, environment, output);
+    finish(&run, &plan, &end, environment, output);
     Ok(end)
 }
 
-/// The last word: data on stdout.
-fn finish(run: &str, end: &End, environment: &Environment, output: &Output) {
+/// The last word: data on stdout. The exit code stays that of the release, whatever becomes of the text.
+fn finish(run: &str, plan: &Plan, end: &End, environment: &Environment, output: &Output) {
     for warning in &end.warnings {
         output.warn(warning);
     }
@@ -222,10 +225,9 @@ fn finish(run: &str, end: &End, environment: &Environment, output: &Output) {
         height: None,
         wide: false,
     };
-    output.data(&render(
-        &status::lines(run, &end.report, space),
-        output.color,
-    ));
+    let mut lines = status::lines(run, &end.report, space);
+    lines.extend(left_to_do(plan, &end.report, space.width));
+    output.last_word(&render(&lines, output.color));
     if end.outcome.is_none() {
         output.talk(&format!("left; `canary resume {run}` goes on"));
     }
@@ -238,6 +240,7 @@ async fn print(
     output: Output,
     ended: CancellationToken,
 ) {
+    let mut log = Log::default();
     loop {
         let next = tokio::select! {
             biased;
@@ -246,8 +249,9 @@ async fn print(
         };
         match next {
             Ok(next) => {
-                for line in log::lines(&plan, &next.record.event, &next.record.commands) {
-                    output.talk(&format!(
+                let pending = pending_until(&next);
+                for line in log.lines(&plan, &next.record, pending) {
+                    output.talk_rendered(&format!(
                         "{} {}",
                         time::clock(next.record.at),
                         line.render(output.talk_color)
@@ -259,6 +263,18 @@ async fn print(
             )),
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+/// Until when the absence of evidence that was just measured counts for nothing.
+fn pending_until(next: &Happened) -> Option<Timestamp> {
+    match &next.record.event {
+        Event::Measured {
+            gate,
+            watch: Watch::Node(_),
+            measurement,
+        } if measurement.no_data => next.report.gates.get(gate.0)?.pending_until,
+        _ => None,
     }
 }
 

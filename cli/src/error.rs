@@ -6,6 +6,8 @@ use std::fmt;
 pub(crate) const USAGE: u8 = 2;
 /// It was tried and failed.
 pub(crate) const FAILED: u8 = 1;
+/// It was done, and what was to be printed could not be written.
+pub(crate) const NOT_WRITTEN: u8 = 4;
 
 /// What was tried, what came back, what to do next.
 #[derive(Debug)]

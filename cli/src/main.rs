@@ -22,20 +22,26 @@ use crate::output::Output;
 
 fn main() -> ExitCode {
     let environment = Environment::read();
-    let matches = match Cli::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return output::usage(&error),
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
+    let mut command = Cli::command();
+    let parsed = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => {
+            let commands: Vec<_> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
+            return output::usage(error, &commands);
+        }
     };
     let output = Output::new(cli.color, &environment);
     output::log_to_stderr(cli.verbose, &environment);
     // reqwest and rustls take the process-wide provider; without one, building a client panics.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     match commands::dispatch(cli.command, &environment, &output) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => output.end(code),
         Err(error) => output.error(&error),
     }
 }

@@ -1,13 +1,16 @@
 //! Printing: stdout carries data, stderr carries talk. Colour only where a person looks.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use anstyle::{AnsiColor, Style};
+use canary_orchestrator::diagnostic::nearest;
 use clap::ValueEnum;
 
 use crate::environment::Environment;
-use crate::error::{CommandError, USAGE};
+use crate::error::{CommandError, NOT_WRITTEN, USAGE};
+use crate::view::safe;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -28,6 +31,8 @@ pub(crate) struct Output {
     pub(crate) color: bool,
     /// Colour on stderr.
     pub(crate) talk_color: bool,
+    /// The first write to stdout that failed.
+    failed: Arc<OnceLock<io::Error>>,
 }
 
 #[expect(
@@ -48,42 +53,85 @@ impl Output {
         Self {
             color: wanted(environment.stdout_is_terminal),
             talk_color: wanted(environment.stderr_is_terminal),
+            failed: Arc::default(),
         }
     }
 
-    /// Data: a line on stdout. A reader that went away (`| head`) is not an error.
+    /// Data: a line on stdout, as it is.
     pub(crate) fn data(&self, text: &str) {
-        write_line(std::io::stdout().lock(), text);
+        self.raw(&format!("{text}\n"));
     }
 
     /// Data without a line end.
     pub(crate) fn raw(&self, text: &str) {
-        let mut stdout = std::io::stdout().lock();
-        let _closed = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
+        self.bytes(text.as_bytes());
     }
 
-    /// Talk: a line on stderr.
+    /// Data that may not be text. What cannot be written is remembered: [`Self::end`] says it.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            let _first_one_counts = self.failed.set(error);
+        }
+    }
+
+    /// The last word of a release on stdout. That it cannot be written is said, and the exit code stays that of the
+    /// release: a script that reads "failed" would take back what was promoted.
+    pub(crate) fn last_word(&self, text: &str) {
+        let mut stdout = io::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                self.warn(&format!("cannot write to stdout: {error}"));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Nobody reads stdout any more, or it cannot be written: what goes on printing can stop.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.failed.get().is_some()
+    }
+
+    /// The exit code of a command that wanted to leave with `code`. Data that could not be written is said, and is a
+    /// failure of a command that had none; a reader that went away (`| head`) is not.
+    pub(crate) fn end(&self, code: u8) -> ExitCode {
+        match self.failed.get() {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+                let error = CommandError::failed(format!("cannot write to stdout: {error}"));
+                let _code = self.error(&error);
+                ExitCode::from(if code == 0 { NOT_WRITTEN } else { code })
+            }
+            Some(_) | None => ExitCode::from(code),
+        }
+    }
+
+    /// Talk: a line on stderr. Whatever is in it, it stays one line and is shown, not obeyed.
     pub(crate) fn talk(&self, text: &str) {
-        write_line(std::io::stderr().lock(), text);
+        self.talk_rendered(&safe::line(text));
+    }
+
+    /// Talk that was rendered, with its colours and lines, from text that was made safe.
+    pub(crate) fn talk_rendered(&self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        // There is nowhere left to say that it failed.
+        let _closed = writeln!(stderr, "{text}").and_then(|()| stderr.flush());
     }
 
     /// A warning on stderr.
     pub(crate) fn warn(&self, text: &str) {
         let label = self.paint_talk("warning", AnsiColor::Yellow);
-        self.talk(&format!("{label}: {text}"));
+        self.talk_rendered(&format!("{label}: {}", safe::indented(text)));
     }
 
     /// An error and its hints on stderr; gives the exit code.
     pub(crate) fn error(&self, error: &CommandError) -> ExitCode {
         if !error.message.is_empty() {
             let label = self.paint_talk("error", AnsiColor::Red);
-            self.talk(&format!("{label}: {error}"));
+            self.talk_rendered(&format!("{label}: {}", safe::indented(&error.to_string())));
         }
         for hint in &error.hints {
             let label = self.paint_talk("hint", AnsiColor::Cyan);
-            self.talk(&format!("  {label}: {hint}"));
+            self.talk_rendered(&format!("  {label}: {}", safe::indented(hint)));
         }
         ExitCode::from(error.code)
     }
@@ -102,20 +150,35 @@ fn painted(text: &str, color: AnsiColor, on: bool) -> String {
     format!("{style}{text}{style:#}")
 }
 
-fn write_line(mut to: impl Write, text: &str) {
-    let _closed = to
-        .write_all(text.as_bytes())
-        .and_then(|()| to.write_all(b"\n"))
-        .and_then(|()| to.flush());
+/// Prints what clap has to say: help and version are data, everything else is a usage error.
+pub(crate) fn usage(mut error: clap::Error, commands: &[&str]) -> ExitCode {
+    suggest(&mut error, commands);
+    let printed = error.print();
+    if error.use_stderr() {
+        return ExitCode::from(USAGE);
+    }
+    match printed {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let mut stderr = io::stderr().lock();
+            let _closed = writeln!(stderr, "error: cannot write to stdout: {error}");
+            ExitCode::from(NOT_WRITTEN)
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
-/// Prints what clap has to say: help and version are data, everything else is a usage error.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    let _closed = error.print();
-    if error.use_stderr() {
-        ExitCode::from(USAGE)
-    } else {
-        ExitCode::SUCCESS
+/// `rn` is `run`: clap's own measure finds nothing near a word this short.
+fn suggest(error: &mut clap::Error, commands: &[&str]) {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return;
+    }
+    if let Some(near) = nearest(typed, commands.iter().copied()) {
+        let near = ContextValue::Strings(vec![near.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
     }
 }
 

@@ -1,7 +1,9 @@
 //! From what the user names on the command line to a plan: reads the files, compiles, says what is wrong.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use canary_orchestrator::diagnostic::{Diagnostics, HumanOptions, to_human};
 use canary_orchestrator::plan::{Inputs, OnFailure, Plan, compile};
@@ -34,8 +36,14 @@ pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads a file, with a message that says what to do.
+/// The name that means standard input.
+const STDIN: &str = "-";
+
+/// Reads a file, or standard input where it is called `-`, with a message that says what to do.
 pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
+    if path.as_os_str() == STDIN {
+        return read_stdin();
+    }
     let shown = path.display();
     let error = |what: String| CommandError::usage(format!("cannot read {shown}: {what}"));
     let metadata = fs::metadata(path).map_err(|why| {
@@ -55,6 +63,13 @@ pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
         )));
     }
     let bytes = fs::read(path).map_err(|why| error(why.to_string()))?;
+    utf8(bytes, error)
+}
+
+fn utf8(
+    bytes: Vec<u8>,
+    error: impl Fn(String) -> CommandError,
+) -> Result<String, CommandError> {
     String::from_utf8(bytes).map_err(|why| {
         let place = why.utf8_error().valid_up_to();
         let wide = matches!(why.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
@@ -64,6 +79,25 @@ pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
             "save it as UTF-8; is it the right file?"
         })
     })
+}
+
+/// Standard input, which can be read once: a workflow or a profile, not both.
+fn read_stdin() -> Result<String, CommandError> {
+    static READ: AtomicBool = AtomicBool::new(false);
+    let error = |what: String| CommandError::usage(format!("cannot read standard input: {what}"));
+    if READ.swap(true, Ordering::Relaxed) {
+        return Err(error("only one file can be `-`".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin()
+        .lock()
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|why| error(why.to_string()))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+        return Err(error(format!("it has more than {MAX_FILE} bytes")));
+    }
+    utf8(bytes, error)
 }
 
 /// A file in the same directory whose name is close.
@@ -136,8 +170,13 @@ fn read_sub_workflows(inputs: &mut Inputs) {
     }
 }
 
-fn name(path: &Path) -> String {
-    path.display().to_string()
+/// What a file is called in messages.
+pub(crate) fn name(path: &Path) -> String {
+    if path.as_os_str() == STDIN {
+        "<stdin>".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }
 
 /// Compiles; says on stderr what is wrong, and fails where nothing can be run.
@@ -195,7 +234,7 @@ pub(crate) fn say(diagnostics: &Diagnostics, output: &Output) {
         },
     );
     if !text.is_empty() {
-        output.talk(text.trim_end());
+        output.talk_rendered(text.trim_end());
     }
 }
 

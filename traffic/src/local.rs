@@ -196,11 +196,29 @@ impl LocalSplitter {
         ))
     }
 
+    /// What makes `canary proxy` listen on this socket: its name, where the socket is called as the command calls it.
+    fn proxy_flag(&self) -> String {
+        // The directories that canary itself keeps sockets in; in any other one a name would not find it.
+        let directory = self.socket.parent().and_then(Path::file_name);
+        let ours = directory
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name == "canary" || name.starts_with("canary-"));
+        let name = self.socket.file_name().and_then(|name| name.to_str());
+        match name
+            .filter(|_| ours)
+            .and_then(|name| name.strip_prefix("proxy-")?.strip_suffix(".sock"))
+        {
+            Some(name) => format!("--name {name}"),
+            None => format!("--admin {}", self.socket.display()),
+        }
+    }
+
     fn unreachable(&self, tried: &str, error: std::io::Error) -> RouterError {
         use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
         let socket = self.socket.display();
         let start = format!(
-            "start one with `canary proxy --stable URL --canary URL --admin {socket}`, or name the socket of the one that runs"
+            "start one with `canary proxy {} --stable URL --canary URL`, or name the one that runs",
+            self.proxy_flag()
         );
         let (kind, got, hint) = match error.kind() {
             NotFound => (

@@ -13,7 +13,7 @@ pub use config::{LatencyConfig, MetricsConfig, RequestsConfig};
 pub use counters::{Counters, Increment, Invalid};
 pub use edges::{Look, evidence_between};
 pub use ledger::{Failure, Ledger, Reading};
-pub use preset::{PRESETS, Parameter, Preset};
+pub use preset::{Default as ParameterDefault, PRESETS, Parameter, Preset};
 pub use selector::{Matcher, Op, Selector};
 
 use serde::{Deserialize, Serialize};

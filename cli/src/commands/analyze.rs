@@ -6,16 +6,18 @@ use std::time::Duration;
 use canary_analyzer::duration;
 use canary_analyzer::gate::{Gate, Measurement, Tally, Verdict, worst};
 use canary_orchestrator::assemble::{Judge, Sources};
-use canary_orchestrator::plan::Plan;
+use canary_orchestrator::plan::{Plan, compile};
 use jiff::Timestamp;
 
 use super::gate_flag::GateFlag;
+use super::typed::Typed;
 use crate::drive;
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
 use crate::runs;
 use crate::view::analysis::{Form, Judged, print};
+use crate::view::time;
 use crate::workflow::{self, WorkflowOptions};
 
 /// Judge gates now, without a release
@@ -113,24 +115,33 @@ fn plan(args: &Args, environment: &Environment, output: &Output) -> Result<Plan,
             return Err(CommandError::usage("nothing says which Prometheus to ask")
                 .hint("--prometheus URL, or a --profile that names one"));
         }
-        None => workflow::from_text(
-            "--gate",
-            flags_workflow(args)?,
-            &args.options,
-            None,
-            environment,
-        )?,
+        None => return flags_plan(args, environment, output),
     };
     workflow::plan(&inputs, output)
 }
 
-/// The workflow that the flags mean: one node that judges all gates.
-fn flags_workflow(args: &Args) -> Result<String, CommandError> {
+/// The plan that the flags mean; what is wrong is shown in what was typed.
+fn flags_plan(
+    args: &Args,
+    environment: &Environment,
+    output: &Output,
+) -> Result<Plan, CommandError> {
     let gates: Vec<GateFlag> = args
         .gates
         .iter()
         .map(|text| GateFlag::parse(text))
         .collect::<Result<_, _>>()?;
+    let text = flags_workflow(args, &gates)?;
+    let typed = Typed::new(&text, &gates);
+    let inputs = workflow::from_text("--gate", text, &args.options, None, environment)?;
+    let (plan, diagnostics) = compile(&inputs);
+    workflow::say(&typed.point_at(&diagnostics), output);
+    plan.filter(|_| !diagnostics.has_errors())
+        .ok_or_else(|| CommandError::usage(""))
+}
+
+/// The workflow that the flags mean: one node that judges all gates.
+fn flags_workflow(args: &Args, gates: &[GateFlag]) -> Result<String, CommandError> {
     let mut settings = serde_json::Map::new();
     if let Some(url) = &args.prometheus {
         settings.insert(
@@ -150,13 +161,11 @@ fn flags_workflow(args: &Args) -> Result<String, CommandError> {
         );
     }
     let window = duration::format(args.window);
+    let names = GateFlag::names(gates);
     let list: Vec<_> = gates
         .iter()
-        .enumerate()
-        .map(|(index, gate)| gate.settings(index, &window, args.soak.is_none()))
-        .collect();
-    let names: Vec<_> = (0..gates.len())
-        .map(|index| gates[index].name(index))
+        .zip(&names)
+        .map(|(gate, name)| gate.settings(name, &window, args.soak.is_none()))
         .collect();
     settings.insert("gates".to_owned(), list.into());
     let mut runtime = serde_json::json!({"tool": "canary", "action": "analyze", "gates": names});
@@ -172,7 +181,7 @@ fn flags_workflow(args: &Args) -> Result<String, CommandError> {
         "edges": [],
         "x-canary": settings,
     });
-    // JSON is YAML; over several lines, so that a diagnostic shows the part that is wrong.
+    // JSON is YAML; over several lines with sorted keys, so that every part of a gate can be found again.
     serde_json::to_string_pretty(&document).map_err(|error| CommandError::usage(error.to_string()))
 }
 
@@ -252,10 +261,16 @@ async fn one(
         tokio::time::sleep(pause).await;
         let at = args.at.unwrap_or_else(runs::now);
         let measurement = judge.measure(&gate, Timestamp::MIN, at).await;
-        if until.is_some() {
+        let pending = until.is_some() && measurement.no_data && measurement.at < data_due;
+        if pending {
+            output.talk(&format!(
+                "pending until {}: {}",
+                time::clock(data_due),
+                measurement.message
+            ));
+        } else if until.is_some() {
             output.talk(&measurement.message);
         }
-        let pending = until.is_some() && measurement.no_data && measurement.at < data_due;
         tally.record(&gate, &measurement, pending);
         last = Some(measurement);
     }

@@ -76,6 +76,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         );
         found.extend(drive::runtime()?.block_on(reachable(&plan, environment, &directory)));
     }
+    let found = each_once(found);
     let bad = found
         .iter()
         .any(|(_, health)| matches!(health, Health::Bad(_)));
@@ -85,6 +86,24 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
         .collect();
     output.data(&render(&lines, output.color));
     Ok(if bad { FAILED } else { 0 })
+}
+
+/// Each finding once: a secret that two channels need is one secret, and a source that cannot be asked for want of it is no
+/// second thing to repair.
+fn each_once(found: Vec<(&'static str, Health)>) -> Vec<(&'static str, Health)> {
+    let mut kept: Vec<(&'static str, Health)> = Vec::new();
+    for (what, health) in found {
+        let known = kept.iter().any(|(_, before)| match (before, &health) {
+            (Health::Bad(before), Health::Bad(text)) => text.contains(before.as_str()),
+            (Health::Good(before), Health::Good(text)) => text == before,
+            (Health::Odd(before), Health::Odd(text)) => text == before,
+            _ => false,
+        });
+        if !known {
+            kept.push((what, health));
+        }
+    }
+    kept
 }
 
 fn line(what: &str, health: &Health) -> Line {
@@ -319,5 +338,25 @@ fn clock(offset: jiff::SignedDuration) -> Health {
         ))
     } else {
         Health::Good(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_finding_is_listed_once() {
+        let missing = "the environment variable TOKEN, which holds a secret, is not set";
+        let found = vec![
+            ("secret", Health::Bad(missing.to_owned())),
+            ("secret", Health::Good("KEY".to_owned())),
+            ("secret", Health::Bad(missing.to_owned())),
+            ("sources", Health::Bad(format!("prometheus: {missing}"))),
+            ("secret", Health::Good("KEY".to_owned())),
+            ("router", Health::Bad("nobody listens".to_owned())),
+        ];
+        let kept: Vec<_> = each_once(found).iter().map(|(what, _)| *what).collect();
+        assert_eq!(kept, ["secret", "secret", "router"]);
     }
 }

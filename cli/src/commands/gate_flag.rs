@@ -7,6 +7,7 @@ use crate::error::CommandError;
 /// A gate as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GateFlag {
+    typed: String,
     measured: String,
     comparison: &'static str,
     limit: String,
@@ -38,6 +39,7 @@ impl GateFlag {
             return Err(wrong());
         }
         let gate = Self {
+            typed: text.to_owned(),
             measured: measured.to_owned(),
             comparison,
             limit: limit.to_owned(),
@@ -51,13 +53,73 @@ impl GateFlag {
         Ok(gate)
     }
 
-    /// A built-in metric: the name itself; a query: `gate-1`.
-    pub(crate) fn name(&self, index: usize) -> String {
-        if self.is_metric() {
-            self.measured.replace('_', "-")
-        } else {
-            format!("gate-{}", index + 1)
+    /// The argument.
+    pub(super) fn typed(&self) -> &str {
+        &self.typed
+    }
+
+    /// For each byte of what is measured its place in the argument, and one for its end.
+    pub(super) fn measured_places(&self) -> Vec<usize> {
+        let start = self.typed.find(&self.measured).unwrap_or_default();
+        (start..=start + self.measured.len()).collect()
+    }
+
+    /// The same for the condition: `result` in it stands for what is measured.
+    pub(super) fn condition_places(&self) -> Vec<usize> {
+        let measured = self.measured_places();
+        let (start, end) = (
+            measured.first().copied().unwrap_or_default(),
+            measured.last().copied().unwrap_or_default(),
+        );
+        let comparison = end + self.typed[end..].find(self.comparison).unwrap_or_default();
+        let limit = self.typed.rfind(&self.limit).unwrap_or_default();
+        let mut places = vec![start];
+        places.resize("result".len(), end);
+        places.push(end);
+        places.extend(comparison..=comparison + self.comparison.len());
+        places.extend(limit..=limit + self.limit.len());
+        places
+    }
+
+    /// The key of the workflow that says what is measured.
+    pub(super) fn measured_key(&self) -> &'static str {
+        if self.is_metric() { "metric" } else { "query" }
+    }
+
+    /// What it is called: after the metric, or after the words of the query.
+    fn own_name(&self) -> String {
+        const LONGEST: usize = 40;
+        let mut name = String::new();
+        for letter in self.measured.chars() {
+            if letter.is_ascii_alphanumeric() {
+                name.push(letter);
+            } else if !name.is_empty() && !name.ends_with('-') {
+                name.push('-');
+            }
         }
+        name.truncate(LONGEST);
+        let name = name.trim_end_matches('-');
+        if name.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
+            name.to_owned()
+        } else {
+            format!("query-{name}").trim_end_matches('-').to_owned()
+        }
+    }
+
+    /// What they are called; a second one of the same name has a number.
+    pub(super) fn names(gates: &[Self]) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for gate in gates {
+            let own = gate.own_name();
+            let mut name = own.clone();
+            let mut number = 2;
+            while names.contains(&name) {
+                name = format!("{own}-{number}");
+                number += 1;
+            }
+            names.push(name);
+        }
+        names
     }
 
     fn is_metric(&self) -> bool {
@@ -69,20 +131,15 @@ impl GateFlag {
 
     /// The gate as a workflow would say it. A query answers in Prometheus' base units: a limit in ms is compared with seconds.
     /// `once`: one measurement decides.
-    pub(crate) fn settings(&self, index: usize, window: &str, once: bool) -> Value {
+    pub(crate) fn settings(&self, name: &str, window: &str, once: bool) -> Value {
         let condition = format!("result {} {}", self.comparison, self.limit);
-        let mut gate =
-            json!({"name": self.name(index), "success_condition": condition, "window": window});
+        let mut gate = json!({"name": name, "success_condition": condition, "window": window});
         if once {
             gate["count"] = 1.into();
         }
-        if self.is_metric() {
-            gate["metric"] = self.measured.clone().into();
-        } else {
-            gate["query"] = self.measured.clone().into();
-            if let Some(unit) = self.unit() {
-                gate["unit"] = unit.into();
-            }
+        gate[self.measured_key()] = self.measured.clone().into();
+        if let Some(unit) = self.unit().filter(|_| !self.is_metric()) {
+            gate["unit"] = unit.into();
         }
         gate
     }
@@ -139,6 +196,42 @@ mod tests {
         for text in ["up", "up <", "< 3", "up{a=\"b\"}", "a < b", bare] {
             assert!(GateFlag::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn gates_are_called_after_what_they_measure() {
+        let gates: Vec<_> = [
+            "error_rate < 1%",
+            "sum(rate(errors{job=\"a\"}[5m])) < 3",
+            "error_rate < 2%",
+            "1 - up > 0",
+        ]
+        .iter()
+        .map(|text| GateFlag::parse(text).unwrap())
+        .collect();
+        assert_eq!(
+            GateFlag::names(&gates),
+            [
+                "error-rate",
+                "sum-rate-errors-job-a-5m",
+                "error-rate-2",
+                "query-1-up"
+            ]
+        );
+    }
+
+    #[test]
+    fn places_are_those_of_the_argument() {
+        let gate = GateFlag::parse("  error_rate  <=  1%").unwrap();
+        let typed = gate.typed();
+        let measured = gate.measured_places();
+        assert_eq!(&typed[measured[0]..*measured.last().unwrap()], "error_rate");
+        let condition = gate.condition_places();
+        let source = "result <= 1%";
+        assert_eq!(condition.len(), source.len() + 1);
+        assert_eq!(&typed[condition[source.find("<=").unwrap()]..][..2], "<=");
+        assert_eq!(&typed[condition[source.find("1%").unwrap()]..], "1%");
+        assert_eq!(condition.last(), Some(&typed.len()));
     }
 
     #[test]

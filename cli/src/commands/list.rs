@@ -210,7 +210,13 @@ fn table(inspections: &[Inspection], now: jiff::Timestamp, width: usize) -> Vec<
             .column(weight, Tone::Plain, 8)
             .column(age, Tone::Plain, 13);
         let room = width.saturating_sub(line.text().chars().count()).max(20);
-        lines.push(line.add(cut(&report.headline, room), Tone::Plain));
+        // The state is in its own column.
+        let why = report
+            .headline
+            .strip_prefix(phase_word(&report))
+            .and_then(|why| why.strip_prefix(": "))
+            .unwrap_or(&report.headline);
+        lines.push(line.add(cut(why, room), Tone::Plain));
     }
     lines
 }

@@ -8,7 +8,8 @@ use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
 use crate::runs;
-use crate::view::{log, time};
+use crate::view::log::Log;
+use crate::view::{safe, time};
 
 /// Print what happened in a release, or what one of its nodes printed
 #[derive(Debug, clap::Args)]
@@ -37,14 +38,19 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     let directory = runs::find(environment, args.run.as_deref(), Wanted::Any)?;
     let inspection = runs::read(&directory)?;
     if let Some(node) = &args.node {
-        return node_log(node, &inspection, output);
+        return node_log(node, &inspection, environment, output);
     }
+    let mut log = Log::default();
     for record in &inspection.records {
+        if output.is_closed() {
+            return Ok(0);
+        }
         if args.output == Some(Form::Json) {
             output.data(&serde_json::to_string(record).unwrap_or_default());
             continue;
         }
-        for line in log::lines(&inspection.plan, &record.event, &record.commands) {
+        let pending = inspection.replayed.pending.get(&record.seq).copied();
+        for line in log.lines(&inspection.plan, record, pending) {
             output.data(&format!(
                 "{} {}",
                 time::clock(record.at),
@@ -61,6 +67,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
 fn node_log(
     node: &str,
     inspection: &canary_orchestrator::run::inspect::Inspection,
+    environment: &Environment,
     output: &Output,
 ) -> CommandResult {
     if inspection.plan.find(node).is_none() {
@@ -92,7 +99,12 @@ fn node_log(
         let text = fs::read(&file).map_err(|error| {
             CommandError::failed(format!("cannot read {}: {error}", file.display()))
         })?;
-        output.raw(&String::from_utf8_lossy(&text));
+        // A file or a program gets what was printed, byte for byte; a terminal must not obey it.
+        if environment.stdout_is_terminal {
+            output.raw(&safe::block(&String::from_utf8_lossy(&text)));
+        } else {
+            output.bytes(&text);
+        }
     }
     Ok(0)
 }

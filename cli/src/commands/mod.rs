@@ -1,6 +1,8 @@
 //! One module per command.
 
 pub(crate) mod analyze;
+mod answers;
+mod ask;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
@@ -18,6 +20,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod test;
+mod typed;
 pub(crate) mod validate;
 
 use crate::args::Command;

@@ -141,10 +141,10 @@ pub(crate) fn run(args: Args, environment: &Environment, output: &Output) -> Com
             .await
             .map_err(|error| CommandError::usage(error.to_string()))?;
         output.talk(&format!(
-            "proxy {name} on http://{}: {weight} to {canary}, the rest to {stable}\nset over {}",
+            "proxy {name} on http://{}: {weight} to {canary}, the rest to {stable}",
             splitter.addr(),
-            admin.display()
         ));
+        output.talk(&format!("set over {}", admin.display()));
         let stop = CancellationToken::new();
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

@@ -7,10 +7,12 @@ use crate::environment::Environment;
 use crate::error::CommandResult;
 use crate::output::Output;
 use crate::runs;
+use crate::view::afterwards::left_to_do;
 use crate::view::html::{self, Entry};
+use crate::view::log::Log;
 use crate::view::span::render;
 use crate::view::status::{self, Space};
-use crate::view::{log, time};
+use crate::view::time;
 
 /// Report on a release: what happened, why, and what it cost
 #[derive(Debug, clap::Args)]
@@ -45,8 +47,10 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     report
         .next
         .retain(|command| !command.starts_with("canary report"));
+    let mut log = Log::default();
     let entries = inspection.records.iter().flat_map(|record| {
-        log::lines(&inspection.plan, &record.event, &record.commands)
+        let pending = inspection.replayed.pending.get(&record.seq).copied();
+        log.lines(&inspection.plan, record, pending)
             .into_iter()
             .map(|line| (record.at, line))
     });
@@ -77,6 +81,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             };
             let mut lines = status::lines(inspection.run.id(), &report, space);
             lines.extend(super::status::interrupted(&inspection));
+            lines.extend(left_to_do(&inspection.plan, &report, space.width));
             output.data(&render(&lines, output.color));
             output.data("");
             for (at, line) in entries {

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use canary_analyzer::duration;
 use canary_orchestrator::node::spec::Work;
-use canary_orchestrator::plan::short::{ShortEvidence, ShortForm};
+use canary_orchestrator::plan::short::{ShortEvidence, ShortForm, ShortSplit};
 use canary_orchestrator::plan::{Action, Inputs, OnFailure, Plan, describe};
 use canary_traffic::Weight;
 
+use super::answers::{self, Limit};
 use super::proxy::weight;
 use crate::drive::{self, Manner, RunOptions};
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
 use crate::preflight;
+use crate::view::safe;
 use crate::workflow::{self, WorkflowOptions};
 
 /// Run a release: a workflow, or the short form
@@ -38,7 +40,7 @@ pub(crate) struct Args {
         value_name = "FILE",
         conflicts_with_all = [
             "service", "steps", "prometheus", "canary_metrics", "stable_metrics", "preset", "error_rate", "p99_latency",
-            "soak", "interval", "min_requests", "bake", "proxy", "slack",
+            "soak", "interval", "min_requests", "bake", "proxy", "slack", "parameters", "set_weight",
         ]
     )]
     file: Option<PathBuf>,
@@ -76,7 +78,7 @@ enum FailureChoice {
 #[command(next_help_heading = "Short form (instead of FILE)")]
 pub(crate) struct ShortArgs {
     /// What is released
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = answers::service)]
     pub(crate) service: Option<String>,
     /// Percent of the requests that the new version gets, step by step
     #[arg(long, value_name = "W,W,...", value_delimiter = ',', default_value = "10,50,100", value_parser = weight)]
@@ -98,12 +100,15 @@ pub(crate) struct ShortArgs {
     /// How the service's metrics look: app, canary-proxy, nginx-ingress, istio, linkerd, envoy, traefik
     #[arg(long, value_name = "NAME", default_value = "app")]
     pub(crate) preset: String,
+    /// A parameter of the preset; may be given several times
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = workflow::name_and_value)]
+    pub(crate) parameters: Vec<(String, String)>,
     /// Largest share of errors; `off` for no such gate
-    #[arg(long, value_name = "SHARE", default_value = "1%")]
-    pub(crate) error_rate: String,
+    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = answers::share)]
+    pub(crate) error_rate: Limit,
     /// Largest p99 latency; `off` for no such gate
-    #[arg(long, value_name = "TIME", default_value = "500ms")]
-    pub(crate) p99_latency: String,
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = answers::latency)]
+    pub(crate) p99_latency: Limit,
     /// How long each step is judged
     #[arg(long = "for", value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
     pub(crate) soak: Duration,
@@ -119,6 +124,9 @@ pub(crate) struct ShortArgs {
     /// The running `canary proxy`: its name, or the path of its socket
     #[arg(long, value_name = "NAME", default_value = "local")]
     pub(crate) proxy: String,
+    /// Instead of a proxy: the command that sets the canary's weight; `{weight}` in it stands for the percent
+    #[arg(long, value_name = "COMMAND", conflicts_with = "proxy")]
+    pub(crate) set_weight: Option<String>,
     /// Slack channel for the news; the token is read from $SLACK_BOT_TOKEN
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) slack: Option<String>,
@@ -144,29 +152,32 @@ impl ShortArgs {
                 );
             }
         };
-        let rising = self.steps.windows(2).all(|pair| pair[0] < pair[1]);
-        if !rising {
-            return Err(CommandError::usage("--steps must rise, as in 10,50,100"));
+        answers::rising(&self.steps)
+            .map_err(|why| CommandError::usage(format!("--steps: {why}")))?;
+        if self.error_rate.0.is_none() && self.p99_latency.0.is_none() {
+            return Err(CommandError::usage(
+                "without --error-rate and without --p99-latency nothing judges the new version",
+            )
+            .hint("leave one of the two on"));
         }
-        let share: Option<f64> = self.error_rate.parse().ok();
-        if let Some(share) = share.filter(|share| *share >= 1.0) {
-            return Err(CommandError::usage(format!(
-                "--error-rate {share} is {} % of all requests: nothing would ever fail it",
-                share * 100.0
-            ))
-            .hint(format!("write {share}%, or `off` for no such gate")));
-        }
-        let limit = |text: &String| (text != "off").then(|| text.clone());
+        let split = match &self.set_weight {
+            Some(command) => ShortSplit::Command(command.clone()),
+            None => ShortSplit::Proxy {
+                name: self.proxy.clone(),
+                start: None,
+            },
+        };
         Ok(ShortForm {
             steps: self.steps.clone(),
             preset: self.preset.clone(),
-            error_rate: limit(&self.error_rate),
-            p99_latency: limit(&self.p99_latency),
+            parameters: self.parameters.clone(),
+            error_rate: self.error_rate.0.clone(),
+            p99_latency: self.p99_latency.0.clone(),
             soak: self.soak,
             interval: self.interval,
             min_requests: self.min_requests,
             bake: self.bake,
-            proxy: self.proxy.clone(),
+            split,
             slack: self.slack.clone(),
             ..ShortForm::new(service, evidence)
         })
@@ -178,7 +189,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
     let inputs = inputs(args, environment)?;
     let plan = workflow::plan(&inputs, output)?;
     if args.dry_run {
-        output.data(&describe(&plan).to_string());
+        output.data(&safe::block(&describe(&plan).to_string()));
         return Ok(0);
     }
     confirm(&plan, args.yes, environment, output)?;
@@ -251,7 +262,8 @@ fn confirm(
         return Err(CommandError::usage(what)
             .hint("--dry-run shows them in full; --yes runs them without asking"));
     }
-    output.talk(&format!("{what}\n(`--dry-run` shows them in full)"));
+    output.talk(&what);
+    output.talk("(`--dry-run` shows them in full)");
     let mut stderr = std::io::stderr();
     let _closed = write!(stderr, "run it? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();

@@ -4,6 +4,7 @@ use canary_orchestrator::machine::Report;
 use canary_orchestrator::run::control::Client;
 use canary_orchestrator::run::inspect::{Inspection, Liveness};
 use canary_orchestrator::run::store::Wanted;
+use canary_traffic::Weight;
 use clap::ValueEnum;
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
 use crate::runs;
+use crate::view::afterwards::left_to_do;
 use crate::view::live::{Key, Screen};
 use crate::view::span::{Line, Tone, render};
 use crate::view::status::{self, Space};
@@ -88,6 +90,7 @@ fn print(
             };
             let mut lines = status::lines(run, report, space);
             lines.extend(interrupted(inspection));
+            lines.extend(left_to_do(&inspection.plan, report, space.width));
             output.data(&render(&lines, output.color));
         }
     }
@@ -179,6 +182,9 @@ fn watch(
                 ),
             }
             last = Some(present);
+            if output.is_closed() {
+                break;
+            }
         }
         drop(screen);
         if let Some(last) = last.filter(|_| !lines_only && environment.stdout_is_terminal) {
@@ -205,16 +211,31 @@ fn follow(
                 .trim_end()
         )),
         Some(Form::Name | Form::Wide) | None => {
-            if before.is_none_or(|before| before.headline != report.headline) {
+            if before.is_none_or(|before| said(before) != said(report)) {
                 let at = crate::view::time::clock(report.at);
-                output.data(&format!(
-                    "{at} {}: {}",
-                    status::phase_word(report),
-                    report.headline
-                ));
+                let line = Line::default().add(format!("{at} {}", said(report)), Tone::Plain);
+                output.data(&line.render(false));
             }
         }
     }
+}
+
+/// The phase and the headline; an outcome is the headline's own first word.
+fn said(report: &Report) -> String {
+    match report.outcome {
+        Some(_) => report.headline.clone(),
+        None => format!(
+            "{}: {}{}",
+            status::phase_word(report),
+            report.headline,
+            weight(report).map_or_else(String::new, |weight| format!(", canary gets {weight}"))
+        ),
+    }
+}
+
+/// What the canary gets, where the workflow moves traffic and the router has said it.
+fn weight(report: &Report) -> Option<Weight> {
+    report.traffic.as_ref()?.observed
 }
 
 /// The next key; never, where there is no screen.

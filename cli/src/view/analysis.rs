@@ -7,6 +7,7 @@ use canary_analyzer::unit::Quantity;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::safe;
 use super::span::{Line, Tone, render};
 
 /// How to print.
@@ -148,7 +149,10 @@ fn junit(judged: &[Judged]) -> String {
 }
 
 fn markdown(judged: &[Judged], verdict: Verdict) -> String {
-    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let cell = |text: &str| {
+        let text = safe::line(text);
+        text.replace('|', "\\|").replace('<', "&lt;")
+    };
     let mut table = format!(
         "**Gates: {}**\n\n| gate | verdict | value | limit | |\n|---|---|---|---|---|",
         word(verdict)
@@ -168,11 +172,7 @@ fn markdown(judged: &[Judged], verdict: Verdict) -> String {
 }
 
 fn escape(text: &str) -> String {
-    let clean: String = text
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
-    clean
+    safe::line(text)
         .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -6,6 +6,7 @@ use canary_analyzer::gate::Verdict;
 use canary_analyzer::unit::Quantity;
 use canary_orchestrator::machine::{GateReport, NodePhase, Report};
 
+use super::safe;
 use super::status::{node_glyph, phase_word};
 use super::time;
 
@@ -136,7 +137,12 @@ fn gates(body: &mut String, report: &Report) {
             add(
                 body,
                 format_args!(
-                    "<tr><td colspan=\"8\" class=\"{class}\">{}</tr>",
+                    "<tr><td colspan=\"8\" class=\"{class}\">{}{}</tr>",
+                    if gate.pending_until.is_some() {
+                        "pending: "
+                    } else {
+                        ""
+                    },
                     escape(message)
                 ),
             );
@@ -230,7 +236,8 @@ fn add(text: &mut String, piece: std::fmt::Arguments<'_>) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
+    safe::line(text)
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
@@ -244,5 +251,6 @@ mod tests {
     #[test]
     fn text_cannot_become_markup() {
         assert_eq!(escape("<script>\"&'"), "&lt;script&gt;&quot;&amp;&#39;");
+        assert_eq!(escape("a\x1b\u{202e}b"), "a\\x1b\\u{202e}b");
     }
 }

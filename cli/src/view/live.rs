@@ -63,9 +63,8 @@ impl Drop for Screen {
 }
 
 fn styled(line: &Line, color: bool) -> TextLine<'static> {
-    line.0
-        .iter()
-        .map(|(text, tone)| Span::styled(text.clone(), style(*tone, color)))
+    line.pieces()
+        .map(|(text, tone)| Span::styled(text.to_owned(), style(tone, color)))
         .collect()
 }
 

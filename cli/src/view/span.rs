@@ -3,6 +3,8 @@
 use anstyle::{AnsiColor, Effects, Style};
 use unicode_width::UnicodeWidthStr;
 
+use super::safe;
+
 /// What a piece of text means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Tone {
@@ -39,20 +41,25 @@ impl Tone {
     }
 }
 
-/// One line of toned pieces.
+/// One line of toned pieces, safe for a terminal whatever it was made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Line(pub(crate) Vec<(String, Tone)>);
+pub(crate) struct Line(Vec<(String, Tone)>);
 
 impl Line {
-    /// Appends a piece.
-    pub(crate) fn add(mut self, text: impl Into<String>, tone: Tone) -> Self {
-        self.0.push((text.into(), tone));
+    /// Appends a piece. The one way into a line: what a terminal would obey is made visible here.
+    pub(crate) fn add(mut self, text: impl AsRef<str>, tone: Tone) -> Self {
+        self.0.push((safe::line(text.as_ref()).into_owned(), tone));
         self
     }
 
+    /// The pieces.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (&str, Tone)> {
+        self.0.iter().map(|(text, tone)| (text.as_str(), *tone))
+    }
+
     /// Appends a piece and spaces up to `width` columns, at least one.
-    pub(crate) fn column(self, text: impl Into<String>, tone: Tone, width: usize) -> Self {
-        let text = text.into();
+    pub(crate) fn column(self, text: impl AsRef<str>, tone: Tone, width: usize) -> Self {
+        let text = safe::line(text.as_ref());
         let padding = width.saturating_sub(text.width()).max(1);
         self.add(text, tone).add(" ".repeat(padding), Tone::Plain)
     }
@@ -92,8 +99,9 @@ pub(crate) fn render(lines: &[Line], color: bool) -> String {
 
 /// Cut to `width` columns, with an ellipsis where something was left out.
 pub(crate) fn cut(text: &str, width: usize) -> String {
+    let text = safe::line(text);
     if text.width() <= width {
-        return text.to_owned();
+        return text.into_owned();
     }
     let mut kept = String::new();
     for letter in text.chars() {
@@ -111,9 +119,11 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 /// Words wrapped to lines of at most `width` columns; a longer word stays whole.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in safe::line(text).split_whitespace() {
         let Some(last) = lines.last_mut() else { break };
-        if !last.is_empty() && last.width() + 1 + word.width() > width {
+        // A percent sign stays with its number.
+        let fits = last.width() + 1 + word.width() <= width || word.starts_with('%');
+        if !last.is_empty() && !fits {
             lines.push(word.to_owned());
         } else {
             if !last.is_empty() {
@@ -139,6 +149,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_a_terminal_obeys_gets_into_a_line() {
+        let nasty = "late\x1b[2J\nerror: made up\r\u{202e}";
+        let shown = "late\\x1b[2J\\nerror: made up\\r\\u{202e}";
+        let line = Line::default()
+            .add(nasty, Tone::Plain)
+            .column(nasty, Tone::Bad, 50)
+            .add(cut(nasty, 100), Tone::Plain);
+        for color in [false, true] {
+            assert_eq!(line.render(color).matches(shown).count(), 3);
+            assert!(!line.render(color).contains("\x1b[2J"));
+        }
+        assert_eq!(wrap(nasty, 100), [shown]);
+    }
+
+    #[test]
     fn wide_letters_count_twice() {
         assert_eq!(cut("漸進式發布", 5), "漸進…");
         assert_eq!(cut("short", 5), "short");
@@ -148,5 +173,6 @@ mod tests {
     fn wrapping_keeps_every_word() {
         assert_eq!(wrap("a bb ccc", 4), ["a bb", "ccc"]);
         assert_eq!(wrap("abcdefgh i", 4), ["abcdefgh", "i"]);
+        assert_eq!(wrap("at 50 %)", 5), ["at 50 %)"]);
     }
 }

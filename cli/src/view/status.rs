@@ -4,6 +4,7 @@ use canary_analyzer::gate::{Phase, Verdict};
 use canary_analyzer::unit::Quantity;
 use canary_orchestrator::machine::{GateReport, NodePhase, NodeReport, Report, RunPhase};
 
+use super::said::Said;
 use super::span::{Line, Tone, cut, wrap};
 use super::sparkline::sparkline;
 use super::time;
@@ -19,22 +20,23 @@ pub(crate) struct Space {
     pub(crate) wide: bool,
 }
 
-/// The whole status of a run.
+/// The whole status of a run. Each fact is in it once, where it is looked for first.
 pub(crate) fn lines(run: &str, report: &Report, space: Space) -> Vec<Line> {
-    let mut head = headline(run, report, space);
-    let mut tail = gates(report, space);
-    tail.extend(waits(run, report, space));
+    let mut said = Said::default();
+    let mut head = headline(run, report, space, &mut said);
+    let mut tail = gates(report, space, &mut said);
+    tail.extend(waits(run, report, space, &mut said));
     tail.extend(next(run, report));
     let room = space
         .height
         .map(|height| height.saturating_sub(head.len() + tail.len() + 1));
     head.push(Line::default());
-    head.extend(nodes(report, space, room));
+    head.extend(nodes(report, space, room, &said));
     head.extend(tail);
     head
 }
 
-fn headline(run: &str, report: &Report, space: Space) -> Vec<Line> {
+fn headline(run: &str, report: &Report, space: Space, said: &mut Said) -> Vec<Line> {
     let mut first = Line::default()
         .column(run, Tone::Strong, 12)
         .add(phase_word(report), phase_tone(report));
@@ -65,11 +67,15 @@ fn headline(run: &str, report: &Report, space: Space) -> Vec<Line> {
             .into_iter()
             .map(|text| Line::default().add(format!("  {text}"), tone)),
     );
-    if let Some(problem) = report
+    said.note(&report.headline);
+    let problem = report
         .traffic
         .as_ref()
-        .and_then(|traffic| traffic.problem.as_ref())
-    {
+        .and_then(|traffic| traffic.problem.as_ref());
+    // What is waited for says it better: with what is done about it.
+    let waited_for = |problem: &str| report.waits.iter().any(|wait| wait.why.contains(problem));
+    if let Some(problem) = problem.filter(|problem| !said.holds(problem) && !waited_for(problem)) {
+        said.note(problem);
         lines.extend(
             wrap(problem, space.width.saturating_sub(2))
                 .into_iter()
@@ -116,7 +122,7 @@ pub(crate) fn phase_tone(report: &Report) -> Tone {
     }
 }
 
-fn nodes(report: &Report, space: Space, room: Option<usize>) -> Vec<Line> {
+fn nodes(report: &Report, space: Space, room: Option<usize>, said: &Said) -> Vec<Line> {
     let name_width = report
         .nodes
         .iter()
@@ -128,7 +134,7 @@ fn nodes(report: &Report, space: Space, room: Option<usize>) -> Vec<Line> {
     let all: Vec<Line> = report
         .nodes
         .iter()
-        .map(|node| node_line(node, report, space, name_width))
+        .map(|node| node_line(node, report, space, name_width, said))
         .collect();
     match room {
         Some(room) if all.len() > room.max(1) => around_the_action(report, all, room.max(1)),
@@ -151,7 +157,13 @@ fn around_the_action(report: &Report, lines: Vec<Line>, room: usize) -> Vec<Line
     lines.into_iter().skip(start).take(room).collect()
 }
 
-fn node_line(node: &NodeReport, report: &Report, space: Space, name_width: usize) -> Line {
+fn node_line(
+    node: &NodeReport,
+    report: &Report,
+    space: Space,
+    name_width: usize,
+    said: &Said,
+) -> Line {
     let (glyph, tone) = node_glyph(node.status);
     let name_tone = if node.status == NodePhase::Pending || node.status == NodePhase::Skipped {
         Tone::Dim
@@ -171,7 +183,7 @@ fn node_line(node: &NodeReport, report: &Report, space: Space, name_width: usize
     }
     let used = line.text().chars().count();
     let detail = match (&node.reason, space.wide) {
-        (Some(reason), _) => reason.clone(),
+        (Some(reason), _) => said.rest(reason),
         (None, true) => node.purpose.clone(),
         (None, false) => String::new(),
     };
@@ -195,7 +207,7 @@ pub(crate) fn node_glyph(status: NodePhase) -> (&'static str, Tone) {
     }
 }
 
-fn gates(report: &Report, space: Space) -> Vec<Line> {
+fn gates(report: &Report, space: Space, said: &mut Said) -> Vec<Line> {
     if report.gates.is_empty() {
         return Vec::new();
     }
@@ -225,13 +237,27 @@ fn gates(report: &Report, space: Space) -> Vec<Line> {
     let mut lines = vec![Line::default(), header];
     for gate in &report.gates {
         lines.push(gate_line(gate, report, space, name_width, limit_width));
-        if space.wide || gate.last.is_some_and(|phase| phase != Phase::Pass) {
-            let message = gate.message.clone().unwrap_or_default();
+        let own = format!("{}: ", gate.name);
+        let message = gate.message.as_deref().unwrap_or_default();
+        let message = message.strip_prefix(&own).unwrap_or(message);
+        // The value and the limit of a gate that passes are in the columns.
+        if gate.last.is_some_and(|phase| phase != Phase::Pass) && !said.holds(message) {
+            let pending = gate.pending_until.map_or_else(String::new, |until| {
+                let left = time::duration(time::between(report.at, until));
+                format!("pending for {left} more: ")
+            });
             lines.push(Line::default().add(
-                format!("      {}", cut(&message, space.width.saturating_sub(6))),
+                format!(
+                    "      {}",
+                    cut(
+                        &format!("{pending}{message}"),
+                        space.width.saturating_sub(6)
+                    )
+                ),
                 verdict_tone(gate),
             ));
         }
+        said.note(message);
     }
     lines
 }
@@ -249,6 +275,7 @@ fn gate_line(
         Verdict::Fail => "✘",
         Verdict::Inconclusive | Verdict::Error => "?",
         Verdict::Running => match gate.last {
+            _ if gate.pending_until.is_some() => "·",
             Some(Phase::Pass) => "●",
             Some(Phase::Fail) => "✘",
             Some(Phase::Inconclusive | Phase::Error) => "?",
@@ -300,6 +327,7 @@ fn gate_line(
 
 fn verdict_tone(gate: &GateReport) -> Tone {
     match (gate.verdict, gate.last) {
+        (Verdict::Running, _) if gate.pending_until.is_some() => Tone::Busy,
         (Verdict::Fail, _) | (Verdict::Running, Some(Phase::Fail)) => Tone::Bad,
         (Verdict::Inconclusive | Verdict::Error, _)
         | (Verdict::Running, Some(Phase::Inconclusive | Phase::Error)) => Tone::Warn,
@@ -309,14 +337,27 @@ fn verdict_tone(gate: &GateReport) -> Tone {
     }
 }
 
-fn waits(run: &str, report: &Report, space: Space) -> Vec<Line> {
+fn waits(run: &str, report: &Report, space: Space, said: &mut Said) -> Vec<Line> {
     let mut lines = Vec::new();
+    let mut commands = Vec::new();
+    let mut awaited = Vec::new();
     for wait in &report.waits {
         let until = wait.until.map(|until| time::between(report.at, until));
         let left = until.map_or_else(String::new, |left| {
             format!(" ({} left)", time::duration(left))
         });
-        let text = format!("waits for {}: {}{left}", wait.what, wait.why);
+        let new = said.rest(&wait.why);
+        if new.is_empty() && awaited.contains(&&wait.what) {
+            continue;
+        }
+        awaited.push(&wait.what);
+        said.note(&wait.why);
+        let why = if new.is_empty() {
+            new
+        } else {
+            format!(": {new}")
+        };
+        let text = format!("waits for {}{why}{left}", wait.what);
         for (index, text) in wrap(&text, space.width.saturating_sub(4))
             .into_iter()
             .enumerate()
@@ -324,7 +365,12 @@ fn waits(run: &str, report: &Report, space: Space) -> Vec<Line> {
             let mark = if index == 0 { "  > " } else { "    " };
             lines.push(Line::default().add(mark, Tone::Busy).add(text, Tone::Plain));
         }
-        if let Some(unblock) = &wait.unblock {
+        if let Some(unblock) = wait
+            .unblock
+            .as_ref()
+            .filter(|unblock| !commands.contains(unblock))
+        {
+            commands.push(unblock);
             lines.push(
                 Line::default().add(format!("    {}", unblock.replace("RUN", run)), Tone::Strong),
             );

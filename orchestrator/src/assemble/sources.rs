@@ -89,7 +89,10 @@ impl Sources {
             return Vec::new();
         };
         let report = scraper.scrape().await;
-        let good = format!("{} pages answer", report.answered);
+        let good = match report.answered {
+            1 => "1 page answers".to_owned(),
+            answered => format!("{answered} pages answer"),
+        };
         let good = (report.answered > 0).then_some((good, None));
         good.into_iter()
             .chain(

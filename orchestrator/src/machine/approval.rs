@@ -114,6 +114,6 @@ impl Machine<'_> {
                 ),
             ]);
         }
-        format!("{id} goes on")
+        format!("{id} is approved by {}", state.agreed.join(", "))
     }
 }

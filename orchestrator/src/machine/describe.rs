@@ -222,6 +222,11 @@ fn gate_report(plan: &Plan, state: &State, index: GateIndex) -> GateReport {
         requests: now
             .and_then(|one| one.last.as_ref())
             .and_then(|last| last.requests),
+        pending_until: if live {
+            now.and_then(GateWatch::pending_until)
+        } else {
+            None
+        },
         verdict: now.map_or(Verdict::Running, |one| {
             if live {
                 one.tally.verdict(&watched)

@@ -1,7 +1,5 @@
 //! What each active node waits for.
 
-use jiff::Timestamp;
-
 use super::notify::{PROMOTE, RESUME, RETRY};
 use super::report::Wait;
 use super::state::Life;
@@ -147,24 +145,25 @@ impl Reader<'_> {
                 }
                 for one in &check.gates {
                     let name = &self.plan.gate(one.gate).name;
-                    let said = match &one.last {
-                        Some(last) if one.pending() => format!(
-                            "{}; no data yet, that counts from {} on",
-                            last.message,
-                            clock(one.data_due)
+                    let last = one.last.as_ref().map(|last| {
+                        let own = format!("{name}: ");
+                        last.message.strip_prefix(&own).unwrap_or(&last.message)
+                    });
+                    let (what, said) = match (last, one.pending_until()) {
+                        (Some(last), Some(_)) => (
+                            format!("evidence for {name}"),
+                            format!("{last}; it is pending until then, and inconclusive after"),
                         ),
-                        Some(last) => last.message.clone(),
-                        None => "not measured yet".to_owned(),
+                        (Some(last), None) => {
+                            (format!("the next measurement of {name}"), last.to_owned())
+                        }
+                        (None, _) => (
+                            format!("evidence for {name}"),
+                            "not measured yet".to_owned(),
+                        ),
                     };
-                    let what = if one.last.is_some() && !one.pending() {
-                        format!("the next measurement of {name}")
-                    } else {
-                        format!("evidence for {name}")
-                    };
-                    let said = said
-                        .strip_prefix(&format!("{name}: "))
-                        .map_or_else(|| said.clone(), str::to_owned);
-                    let until = one.next_at(self.plan.gate(one.gate));
+                    let until = one.pending_until();
+                    let until = until.or_else(|| one.next_at(self.plan.gate(one.gate)));
                     if until.is_some() || one.asked.is_some() {
                         waits.push(Wait {
                             since: check.started,
@@ -205,11 +204,4 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn clock(at: Option<Timestamp>) -> String {
-    at.map_or_else(
-        || "now".to_owned(),
-        |at| at.strftime("%H:%M:%S").to_string(),
-    )
 }

@@ -143,7 +143,7 @@ impl Machine<'_> {
         let Stage::Ended { outcome, why } = &self.s.stage else {
             return;
         };
-        let headline = format!("{} {}: {why}", self.plan.service, outcome.word());
+        let headline = format!("{} {}", self.plan.service, outcome.sentence(why));
         let cost = self.s.cost.cost.map(|cost| {
             format!(
                 "; {} of the {} requests that the canary answered went wrong",

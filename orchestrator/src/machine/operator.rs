@@ -192,7 +192,13 @@ impl Machine<'_> {
             return "it is promoted already".to_owned();
         }
         self.s.paused = None;
-        let mut said = vec!["checks that are left are skipped; guards stay".to_owned()];
+        let first = match &self.s.full {
+            Some(before) => format!("{before} asked for 100 % already: "),
+            None => String::new(),
+        };
+        let mut said = vec![format!(
+            "{first}checks that are left are skipped; guards stay"
+        )];
         if !self.s.blocks.is_empty() {
             said.push(self.promote(by, None));
         }

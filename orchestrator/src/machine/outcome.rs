@@ -48,6 +48,17 @@ impl Outcome {
         }
     }
 
+    /// The end in one sentence, from what led to it: `rolled-back: check_10 failed: ...`, `aborted by ann: wrong version`.
+    pub fn sentence(self, why: &str) -> String {
+        let word = self.word();
+        // Whoever aborted is a part of the word, not an explanation of it.
+        if why.starts_with(&format!("{word} ")) {
+            why.to_owned()
+        } else {
+            format!("{word}: {why}")
+        }
+    }
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {

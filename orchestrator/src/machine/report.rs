@@ -196,6 +196,9 @@ pub struct GateReport {
     pub message: Option<String>,
     /// Requests behind the last measurement.
     pub requests: Option<u64>,
+    /// The last measurement found nothing to judge yet, and that counts for nothing until then: it is pending.
+    #[serde(default)]
+    pub pending_until: Option<Timestamp>,
     /// Where it stands.
     pub verdict: Verdict,
     /// Measurements by phase.

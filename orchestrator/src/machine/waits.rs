@@ -40,7 +40,7 @@ impl Reader<'_> {
                 } else {
                     &[REPORT]
                 };
-                (format!("{}: {why}", outcome.word()), lines(next))
+                (outcome.sentence(why), lines(next))
             }
             Stage::Failing(failing) => (format!("going back: {}", failing.why), lines(&[STATUS])),
             Stage::Forward => {
@@ -62,7 +62,6 @@ impl Reader<'_> {
                         lines(&[PROMOTE, ABORT]),
                     );
                 }
-                let weight = self.s.traffic.desired;
                 if self.s.bake.is_some() && self.s.traffic.since.is_some() {
                     return (
                         format!(
@@ -81,17 +80,12 @@ impl Reader<'_> {
                     })
                     .map(|node| self.id(node))
                     .collect();
-                let doing = if running.is_empty() {
-                    "nothing runs".to_owned()
-                } else {
-                    running.join(", ")
+                let doing = match running.as_slice() {
+                    [] => "nothing runs at the moment".to_owned(),
+                    [one] => format!("{one} is running"),
+                    [most @ .., last] => format!("{} and {last} are running", most.join(", ")),
                 };
-                let place = if self.s.graph.moves_traffic {
-                    format!(", canary at {weight}")
-                } else {
-                    String::new()
-                };
-                (format!("{doing}{place}"), lines(&[PROMOTE, ABORT]))
+                (doing, lines(&[PROMOTE, ABORT]))
             }
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use canary_analyzer::gate::{Gate, Measurement, Phase, Tally, Verdict};
 use jiff::Timestamp;
 
+use super::event::Watch;
+use super::state::State;
 use super::step::after;
 use crate::plan::{GateIndex, NodeIndex};
 
@@ -128,6 +130,13 @@ impl GateWatch {
         verdict
     }
 
+    /// Until when the absence of data that was measured last counts for nothing.
+    pub(super) fn pending_until(&self) -> Option<Timestamp> {
+        let due = self.data_due?;
+        let last = self.last.as_ref()?;
+        (last.no_data && last.at < due).then_some(due)
+    }
+
     /// The measurement is evidence for nothing yet.
     pub(super) fn pending(&self) -> bool {
         match (&self.last, self.data_due) {
@@ -135,6 +144,17 @@ impl GateWatch {
             (None, _) => true,
             _ => false,
         }
+    }
+}
+
+impl State {
+    /// Until when the absence of data that was measured last counts for nothing: such a measurement is pending.
+    pub fn pending_until(&self, gate: GateIndex, watch: Watch) -> Option<Timestamp> {
+        let watches = match watch {
+            Watch::Guard => &self.guards,
+            Watch::Node(node) => &self.nodes.get(node.0)?.check.as_deref()?.gates,
+        };
+        watches.iter().find(|one| one.gate == gate)?.pending_until()
     }
 }
 

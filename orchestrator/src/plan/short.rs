@@ -32,10 +32,24 @@ pub struct ShortForm {
     pub min_requests: u64,
     /// How long 100 % is watched.
     pub bake: Duration,
-    /// Name or socket of the `canary proxy`.
-    pub proxy: String,
+    /// What splits traffic.
+    pub split: ShortSplit,
     /// Slack channel that gets the news; the token is in `SLACK_BOT_TOKEN`.
     pub slack: Option<String>,
+}
+
+/// What splits traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ShortSplit {
+    /// A running `canary proxy`.
+    Proxy {
+        /// Its name, or the path of its socket.
+        name: String,
+        /// The command that starts it, where it is known: a comment for whoever reads the workflow.
+        start: Option<String>,
+    },
+    /// A shell command that sets the canary's weight; `{weight}` in it stands for the percent, which else comes last.
+    Command(String),
 }
 
 /// Where evidence comes from.
@@ -70,7 +84,10 @@ impl ShortForm {
             interval: Duration::from_secs(30),
             min_requests: 100,
             bake: Duration::from_mins(5),
-            proxy: "local".to_owned(),
+            split: ShortSplit::Proxy {
+                name: "local".to_owned(),
+                start: None,
+            },
             slack: None,
         }
     }
@@ -129,25 +146,72 @@ impl ShortForm {
 
     fn nodes(&self, text: &mut String) {
         text.push_str("nodes:\n");
-        let gates = self.gates().join(", ");
         for step in self.judged() {
-            let step = step.percent();
-            add(
+            let percent = step.percent();
+            self.weight_node(
+                text,
+                &format!("canary_{percent}"),
+                &format!("Send {percent} % of the requests to the new version"),
+                step,
+            );
+            self.check_node(text, percent, self.soak);
+        }
+        match &self.split {
+            ShortSplit::Proxy { .. } => text.push_str(
+                "  # 100 %, then the bake (below); only then does the release count as promoted.\n  - id: promote\n    type: infra\n    \
+                 purpose: Send everything to the new version and watch it for a while\n    runtime: {tool: canary, action: promote}\n\n  \
+                 # Whatever fails, the weight is 0 before this node runs.\n  - id: rollback\n    type: infra\n    \
+                 purpose: Send everything back to the old version\n    runtime: {tool: canary, action: rollback}\n\n",
+            ),
+            ShortSplit::Command(_) => {
+                text.push_str("  # 100 %, and a last look at it.\n");
+                let all = "Send everything to the new version";
+                self.weight_node(text, "canary_100", all, Weight::FULL);
+                self.check_node(text, 100, self.bake);
+                text.push_str("  # Where every check that fails leads to.\n");
+                let back = "Send everything back to the old version";
+                self.weight_node(text, "rollback", back, Weight::ZERO);
+            }
+        }
+    }
+
+    fn weight_node(&self, text: &mut String, id: &str, purpose: &str, weight: Weight) {
+        let percent = weight.percent();
+        match &self.split {
+            ShortSplit::Proxy { .. } => add(
                 text,
                 format_args!(
-                    "  - id: canary_{step}\n    type: infra\n    purpose: Send {step} % of the requests to the new version\n    \
-                 runtime: {{tool: canary, action: set-weight, weight: {step}}}\n\n  \
-                 - id: check_{step}\n    type: infra\n    purpose: Judge the new version on real requests\n    \
-                 runtime: {{tool: canary, action: analyze, gates: [{gates}], for: {}}}\n\n",
-                    duration::format(self.soak),
+                    "  - id: {id}\n    type: infra\n    purpose: {purpose}\n    \
+                     runtime: {{tool: canary, action: set-weight, weight: {percent}}}\n\n"
                 ),
-            );
+            ),
+            ShortSplit::Command(command) => {
+                let command = if command.contains("{weight}") {
+                    command.replace("{weight}", &percent.to_string())
+                } else {
+                    format!("{command} {percent}")
+                };
+                add(
+                    text,
+                    format_args!(
+                        "  - id: {id}\n    type: cli\n    purpose: {purpose}\n    runtime:\n      command: {}\n      \
+                         idempotent: true        # after a crash it may be run again\n\n",
+                        quote(&command)
+                    ),
+                );
+            }
         }
-        text.push_str(
-            "  # 100 %, then the bake (below); only then does the release count as promoted.\n  - id: promote\n    type: infra\n    \
-             purpose: Send everything to the new version and watch it for a while\n    runtime: {tool: canary, action: promote}\n\n  \
-             # Whatever fails, the weight is 0 before this node runs.\n  - id: rollback\n    type: infra\n    \
-             purpose: Send everything back to the old version\n    runtime: {tool: canary, action: rollback}\n\n",
+    }
+
+    fn check_node(&self, text: &mut String, percent: u8, length: Duration) {
+        let gates = self.gates().join(", ");
+        add(
+            text,
+            format_args!(
+                "  - id: check_{percent}\n    type: infra\n    purpose: Judge the new version on real requests\n    \
+                 runtime: {{tool: canary, action: analyze, gates: [{gates}], for: {}}}\n\n",
+                duration::format(length),
+            ),
         );
     }
 
@@ -172,10 +236,20 @@ impl ShortForm {
             before = Some(format!("check_{step}"));
         }
         let last = before.unwrap_or_default();
-        add(
-            text,
-            format_args!("  - {{from: {last}, to: promote, mode: sequential}}\n\n"),
-        );
+        match &self.split {
+            ShortSplit::Proxy { .. } => add(
+                text,
+                format_args!("  - {{from: {last}, to: promote, mode: sequential}}\n\n"),
+            ),
+            ShortSplit::Command(_) => add(
+                text,
+                format_args!(
+                    "  - {{from: {last}, to: canary_100, mode: sequential}}\n  \
+                     - {{from: canary_100, to: check_100, mode: sequential}}\n  \
+                     - {{from: check_100, to: rollback, mode: fallback}}\n\n"
+                ),
+            ),
+        }
     }
 
     fn settings(&self, text: &mut String) {
@@ -183,14 +257,20 @@ impl ShortForm {
             text,
             format_args!("x-canary:\n  service: {}\n\n", quote(&self.service)),
         );
-        text.push_str("  # What splits traffic: a running `canary proxy`, by its name or the path of its socket.\n");
-        add(
-            text,
-            format_args!(
-                "  traffic: {{router: local, proxy: {}}}\n\n",
-                quote(&self.proxy)
-            ),
-        );
+        match &self.split {
+            ShortSplit::Proxy { name, start } => {
+                text.push_str("  # What splits traffic: a running `canary proxy`, by its name or the path of its socket.\n");
+                if let Some(start) = start {
+                    add(text, format_args!("  #   {}\n", comment(start)));
+                }
+                add(
+                    text,
+                    format_args!("  traffic: {{router: local, proxy: {}}}\n\n", quote(name)),
+                );
+            }
+            ShortSplit::Command(_) => text
+                .push_str("  # The commands above split traffic.\n  traffic: {router: none}\n\n"),
+        }
         text.push_str("  # Where evidence comes from.\n  sources:\n");
         match &self.evidence {
             ShortEvidence::Prometheus(url) => add(
@@ -232,13 +312,15 @@ impl ShortForm {
             );
         }
         self.gate_settings(text);
-        add(
-            text,
-            format_args!(
-                "\n  # How long 100 % is watched before the release counts as promoted.\n  bake: {}\n",
-                duration::format(self.bake)
-            ),
-        );
+        if matches!(self.split, ShortSplit::Proxy { .. }) {
+            add(
+                text,
+                format_args!(
+                    "\n  # How long 100 % is watched before the release counts as promoted.\n  bake: {}\n",
+                    duration::format(self.bake)
+                ),
+            );
+        }
         text.push_str("  # Without evidence the weight is held and people are told; after `decision` it is a failure.\n  deadlines: {decision: 15m}\n");
         if let Some(channel) = &self.slack {
             add(

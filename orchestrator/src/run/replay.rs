@@ -1,6 +1,6 @@
 //! From a journal to a state: the same steps again, checked against what was written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -23,6 +23,8 @@ pub struct Replayed {
     pub untold: Vec<Notification>,
     /// What became of the others: id and channel.
     pub told: BTreeSet<(u64, String)>,
+    /// Records of measurements that found nothing to judge while that counted for nothing: until when, by number.
+    pub pending: BTreeMap<u64, Timestamp>,
     /// The first record that this version of canary would have followed by something else.
     pub mismatch: Option<Mismatch>,
 }
@@ -55,6 +57,7 @@ pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Replayed 
         left_behind: Vec::new(),
         untold: Vec::new(),
         told: BTreeSet::new(),
+        pending: BTreeMap::new(),
         mismatch: None,
     };
     let mut processes: Vec<(NodeIndex, u32, ProcessMark)> = Vec::new();
@@ -96,6 +99,16 @@ pub fn replay(plan: &Plan, records: &[RunRecord], written_by: &str) -> Replayed 
                 process: Some(process),
             } => {
                 processes.push((*node, *attempt, process.clone()));
+            }
+            Event::Measured {
+                gate,
+                watch,
+                measurement,
+            } if measurement.no_data => {
+                let until = decision.state.pending_until(*gate, *watch);
+                replayed
+                    .pending
+                    .extend(until.map(|until| (record.seq, until)));
             }
             Event::NodeFinished { node, attempt, .. } => {
                 processes.retain(|(started, number, _)| (started, number) != (node, attempt));

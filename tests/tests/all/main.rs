@@ -9,3 +9,4 @@ mod osoplog;
 mod release;
 mod seeds;
 mod stories;
+mod words;

@@ -101,6 +101,10 @@ fn a_release_is_paused_resumed_promoted_and_aborted_from_other_terminals() {
 
     sandbox
         .canary(&["abort", &run])
+        .exits(0)
+        .says(&["has ended already", "aborted"]);
+    sandbox
+        .canary(&["promote", &run])
         .exits(2)
         .says(&["has ended", "aborted", "canary retry"]);
     sandbox
@@ -335,8 +339,8 @@ fn a_held_release_is_aborted() {
     assert_eq!(shop.proxy.weight(), 0.0);
     sandbox
         .canary(&["abort", &name])
-        .exits(2)
-        .says(&["has ended", "aborted"]);
+        .exits(0)
+        .says(&["has ended already", "aborted"]);
 }
 
 #[test]

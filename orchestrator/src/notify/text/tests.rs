@@ -26,6 +26,7 @@ fn gate(name: &str, limit: &str, unit: Unit, value: Option<f64>) -> GateReport {
         last: Some(Phase::Pass),
         message: None,
         requests: Some(412),
+        pending_until: None,
         verdict: Verdict::Running,
         passed: 3,
         failed: 0,

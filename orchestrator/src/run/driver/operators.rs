@@ -130,5 +130,18 @@ fn effect(action: &OperatorAction, was: RunPhase, report: &Report) -> Option<Str
             ended || node.is_none_or(|node| node.status != NodePhase::Waiting)
         }
     };
-    seen.then(|| report.headline.clone())
+    if !seen {
+        return None;
+    }
+    let goes_on = was == RunPhase::Waiting
+        && matches!(
+            action,
+            OperatorAction::Promote { full: false } | OperatorAction::Answer { approve: true, .. }
+        );
+    Some(if goes_on {
+        // What was agreed to is in the first answer; what comes next is this.
+        format!("goes on: {}", report.headline)
+    } else {
+        report.headline.clone()
+    })
 }
