@@ -120,18 +120,18 @@ impl Output {
     /// A warning on stderr.
     pub(crate) fn warn(&self, text: &str) {
         let label = self.paint_talk("warning", AnsiColor::Yellow);
-        self.talk_rendered(&format!("{label}: {}", safe::indented(text)));
+        self.talk_rendered(&format!("{label}: {}", safe::marked(text)));
     }
 
     /// An error and its hints on stderr; gives the exit code.
     pub(crate) fn error(&self, error: &CommandError) -> ExitCode {
         if !error.message.is_empty() {
             let label = self.paint_talk("error", AnsiColor::Red);
-            self.talk_rendered(&format!("{label}: {}", safe::indented(&error.to_string())));
+            self.talk_rendered(&format!("{label}: {}", safe::marked(&error.to_string())));
         }
         for hint in &error.hints {
             let label = self.paint_talk("hint", AnsiColor::Cyan);
-            self.talk_rendered(&format!("  {label}: {}", safe::indented(hint)));
+            self.talk_rendered(&format!("  {label}: {}", safe::marked(hint)));
         }
         ExitCode::from(error.code)
     }

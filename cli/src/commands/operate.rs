@@ -221,7 +221,8 @@ fn active(common: &Common, environment: &Environment) -> Result<Inspection, Comm
 
 fn has_ended(inspection: &Inspection) -> CommandError {
     let (run, report) = (inspection.run.id(), inspection.report(runs::now()));
-    CommandError::usage(format!("{run} has ended: {}", report.headline))
+    let headline = safe::line(&report.headline);
+    CommandError::usage(format!("{run} has ended: {headline}"))
         .hint(format!("`canary retry {run}` runs it anew"))
 }
 

@@ -25,9 +25,9 @@ pub(crate) fn block(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Several lines below the one that announces them: the later ones are indented, so that none can pass for a line of canary's.
-pub(crate) fn indented(text: &str) -> String {
-    block(text.trim_end()).replace('\n', "\n  ")
+/// Several lines below the one that announces them: the later ones are marked, so that none can pass for a line of canary's.
+pub(crate) fn marked(text: &str) -> String {
+    block(text.trim_end()).replace('\n', "\n  | ")
 }
 
 fn escape(text: &str, dangerous: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -86,8 +86,8 @@ mod tests {
     fn several_lines_stay_lines_and_nothing_else() {
         assert_eq!(block("a\r\n\tb\nc\rd\x1b"), "a\n\tb\nc\\rd\\x1b");
         assert_eq!(
-            indented("no answer\nerror: made up\n"),
-            "no answer\n  error: made up"
+            marked("no answer\nerror: made up\n"),
+            "no answer\n  | error: made up"
         );
     }
 }

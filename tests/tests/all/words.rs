@@ -156,7 +156,7 @@ fn a_rolled_back_release_says_each_fact_once() {
     assert_eq!(flat(&said.stdout).matches(why).count(), 1, "{}", said.all());
     assert_eq!(count(&said.stderr, why), 1, "{}", said.all());
     for line in [
-        "canary gets 0 %",
+        "canary gets 10 %",
         "set weight 0 %",
         "rolled-back",
         "starts: ",
@@ -515,6 +515,8 @@ fn what_init_writes_runs() {
     arguments.extend(quick);
     bad.canary(&arguments).exits(0);
     split_by_hand(&bad, 20);
-    bad.canary(&["run", "bad.yaml", "--yes"]).says(&["errors"]);
+    bad.canary(&["run", "bad.yaml", "--yes"])
+        .exits(1)
+        .says(&["check_10 failed: error-rate is 100 %"]);
     assert_eq!(bad.text("weights"), "10\n0\n");
 }
