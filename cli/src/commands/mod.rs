@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod already;
 pub(crate) mod analyze;
 mod answers;
 mod ask;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use canary_orchestrator::machine::{OperatorAction, Outcome, Report, RunPhase, Wait};
+use canary_orchestrator::machine::{OperatorAction, Outcome, RunPhase};
 use canary_orchestrator::plan::Inputs;
 use canary_orchestrator::run::control::{Client, ClientError};
 use canary_orchestrator::run::driver::FirstAction;
@@ -10,6 +10,7 @@ use canary_orchestrator::run::inspect::{Inspection, Liveness};
 use canary_orchestrator::run::session::Resume;
 use canary_orchestrator::run::store::Wanted;
 
+use super::already::refused;
 use super::last_resort;
 use crate::drive::{self, Manner, RunOptions};
 use crate::environment::Environment;
@@ -21,7 +22,7 @@ use crate::view::safe;
 use crate::workflow::compile_again;
 
 /// How long a process that drives a run may take for its first answer: it answers from memory.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// A process that has taken a run over is asked again this soon while it does not listen yet.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -364,87 +365,4 @@ fn ask(
         output.data(&safe::line(&format!("{run}: {effect}")));
         Ok(0)
     })
-}
-
-/// Nothing was changed. Where that is because it is so already, whoever asked has what they wanted.
-async fn refused(
-    inspection: &Inspection,
-    action: &OperatorAction,
-    message: &str,
-    output: &Output,
-) -> CommandResult {
-    let run = inspection.run.id();
-    let present = async { Client::connect(&inspection.run).await?.report().await };
-    match tokio::time::timeout(ANSWER, present).await {
-        Ok(Ok(present)) if is_so(action, &present.report) => {
-            output.talk(&format!("{run}: {message}"));
-            Ok(0)
-        }
-        _ => Err(CommandError::failed(format!("{run}: {message}"))),
-    }
-}
-
-/// What was asked for is how things are.
-fn is_so(action: &OperatorAction, report: &Report) -> bool {
-    let goes_on = matches!(
-        report.phase,
-        RunPhase::Progressing | RunPhase::Waiting | RunPhase::Baking
-    );
-    let waits_for_resume = || {
-        let resume = |wait: &Wait| wait.unblock.as_deref() == Some("canary resume RUN");
-        report.waits.iter().any(resume)
-    };
-    match action {
-        OperatorAction::Pause => report.phase == RunPhase::Paused || waits_for_resume(),
-        OperatorAction::Resume => goes_on,
-        OperatorAction::Abort { .. } => report.phase == RunPhase::RollingBack,
-        OperatorAction::Promote { full: true } => goes_on && report.traffic.is_some(),
-        OperatorAction::Answer {
-            node,
-            approve: true,
-        } => report.nodes.iter().any(|known| {
-            known.id == *node
-                && known.outputs.get("approved") == Some(&serde_json::Value::Bool(true))
-        }),
-        OperatorAction::Promote { full: false }
-        | OperatorAction::Retry
-        | OperatorAction::Answer { approve: false, .. } => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_so_is_a_success() {
-        let report = |phase: &str| -> Report {
-            serde_json::from_value(serde_json::json!({
-                "workflow": "w", "name": "n", "service": "s", "phase": phase, "headline": "",
-                "outcome": null, "traffic": null, "nodes": [], "edges": [], "gates": [], "waits": [],
-                "cost": null, "notifications": {"sent": 0, "waiting": 0, "failed": 0},
-                "started_at": null, "ended_at": null, "at": "2026-01-01T00:00:00Z", "next": []
-            }))
-            .unwrap()
-        };
-        let abort = OperatorAction::Abort { signal: None };
-        let rows = [
-            (OperatorAction::Pause, "paused", true),
-            (OperatorAction::Pause, "rolling-back", false),
-            (OperatorAction::Resume, "progressing", true),
-            (OperatorAction::Resume, "blocked", false),
-            (abort.clone(), "rolling-back", true),
-            (abort, "progressing", false),
-            (OperatorAction::Promote { full: true }, "progressing", false),
-            (
-                OperatorAction::Promote { full: false },
-                "progressing",
-                false,
-            ),
-            (OperatorAction::Retry, "progressing", false),
-        ];
-        for (action, phase, so) in rows {
-            assert_eq!(is_so(&action, &report(phase)), so, "{action:?} {phase}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod afterwards;
 pub(crate) mod analysis;
+mod gates;
 pub(crate) mod html;
 pub(crate) mod live;
 pub(crate) mod log;

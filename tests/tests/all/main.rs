@@ -4,6 +4,7 @@ mod abort_under_fire;
 mod bad_input;
 mod evidence;
 mod kill;
+mod newcomer;
 mod operate;
 mod osoplog;
 mod release;
