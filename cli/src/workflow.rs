@@ -66,10 +66,7 @@ pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
     utf8(bytes, error)
 }
 
-fn utf8(
-    bytes: Vec<u8>,
-    error: impl Fn(String) -> CommandError,
-) -> Result<String, CommandError> {
+fn utf8(bytes: Vec<u8>, error: impl Fn(String) -> CommandError) -> Result<String, CommandError> {
     String::from_utf8(bytes).map_err(|why| {
         let place = why.utf8_error().valid_up_to();
         let wide = matches!(why.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
