@@ -44,8 +44,11 @@ pub(super) fn gates(report: &Report, space: Space, said: &mut Said) -> Vec<Line>
         let own = format!("{}: ", gate.name);
         let message = gate.message.as_deref().unwrap_or_default();
         let message = message.strip_prefix(&own).unwrap_or(message);
+        // Without a value a message says what is missing: a guard and a check of the gate say that a moment apart.
+        let known =
+            said.holds(message) || (gate.value.is_none() && said.holds_but_for_numbers(message));
         // The value and the limit of a gate that passes are in the columns.
-        if gate.last.is_some_and(|phase| phase != Phase::Pass) && !said.holds(message) {
+        if gate.last.is_some_and(|phase| phase != Phase::Pass) && !known {
             let pending = gate.pending_until.map_or_else(String::new, |until| {
                 let left = time::duration(time::between(report.at, until));
                 format!("pending for {left} more: ")

@@ -16,6 +16,17 @@ impl Said {
         text.is_empty() || self.0.iter().any(|said| contains(said, text))
     }
 
+    /// The same, but for its numbers: `the canary had 4 requests` a moment ago, and 5 now.
+    pub(crate) fn holds_but_for_numbers(&self, text: &str) -> bool {
+        let plain = |text: &str| -> String {
+            text.chars()
+                .filter(|letter| !letter.is_ascii_digit())
+                .collect()
+        };
+        let text = plain(text.trim());
+        self.0.iter().any(|said| contains(&plain(said), &text))
+    }
+
     /// The clauses of a text that were not said yet.
     pub(crate) fn rest(&self, text: &str) -> String {
         if self.holds(text) {
@@ -75,5 +86,7 @@ mod tests {
         said.note("error-rate is 12 %");
         assert!(!said.holds("error-rate is 1"));
         assert!(said.holds("error-rate is 12 %"));
+        assert!(said.holds_but_for_numbers("error-rate is 13 %"));
+        assert!(!said.holds_but_for_numbers("p99 is 13 %"));
     }
 }

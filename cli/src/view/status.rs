@@ -214,7 +214,20 @@ fn waits(run: &str, report: &Report, space: Space, said: &mut Said) -> Vec<Line>
         let left = until.map_or_else(String::new, |left| {
             format!(" ({} left)", time::duration(left))
         });
-        let new = said.rest(&wait.why);
+        // Several things that block say the same of one gate, a moment apart.
+        let blocks = wait.what == "a decision";
+        let new: Vec<_> = wait.why.split("; ").collect();
+        let new: Vec<_> = new
+            .into_iter()
+            .filter(|clause| {
+                let clause = clause.strip_prefix("guard ").unwrap_or(clause);
+                // The row of the check says that it is blocked.
+                let why = clause.split_once(" decided nothing: ").map(|(_, why)| why);
+                let clause = why.unwrap_or(clause);
+                !(blocks && said.holds_but_for_numbers(clause))
+            })
+            .collect();
+        let new = said.rest(&new.join("; "));
         if new.is_empty() && awaited.contains(&&wait.what) {
             continue;
         }
