@@ -77,14 +77,15 @@ impl LocalSplitter {
         String::from_utf8(body.to_vec()).map_err(|error| self.strange(&tried, error.to_string()))
     }
 
-    async fn put(&self, weight: Weight) -> Result<Observed, RouterError> {
+    async fn put(&self, from: Option<Weight>, weight: Weight) -> Result<Observed, RouterError> {
         let tried = format!("set weight {weight} on {}", self.name());
         let set = SetWeight {
             weight,
+            from,
             by: Some(self.by.clone()),
         };
         let body = serde_json::to_vec(&set).map_err(|e| self.strange(&tried, e.to_string()))?;
-        // The answer is the splitter's state after the change: written and read back in one.
+        // The answer is the splitter's state after the change, or as it is where it was not `from`: read back in one.
         let answer = self
             .call(&tried, Method::PUT, "/v1/weight", body.into())
             .await?;
@@ -255,11 +256,15 @@ impl Router for LocalSplitter {
         Box::pin(async { self.state().await.map(Observed::from) })
     }
 
-    fn set_weight(&self, weight: Weight) -> BoxFuture<'_, Result<Observed, RouterError>> {
-        Box::pin(self.put(weight))
+    fn set_weight(&self, from: Weight, to: Weight) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        Box::pin(self.put(Some(from), to))
+    }
+
+    fn take_off(&self) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        Box::pin(self.put(None, Weight::ZERO))
     }
 
     fn remove(&self) -> BoxFuture<'_, Result<(), RouterError>> {
-        Box::pin(async { self.put(Weight::ZERO).await.map(drop) })
+        Box::pin(async { self.put(None, Weight::ZERO).await.map(drop) })
     }
 }

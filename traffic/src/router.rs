@@ -1,4 +1,4 @@
-//! What every router can do: say the weight as it is, set it, and go away again.
+//! What every router can do: say the weight as it is, set it, take the canary off, and go away again.
 
 use std::error::Error;
 use std::fmt;
@@ -11,6 +11,10 @@ use crate::Weight;
 
 /// Sets the share of requests that the canary gets.
 ///
+/// A weight rises and falls by [`set_weight`](Self::set_weight), which has a precondition: the weight as it was when the
+/// caller decided. Taking the canary off has none, so it is a call of its own, and no call without a precondition can
+/// raise a weight.
+///
 /// Every call is bounded by a timeout of the router's own, so that a caller never hangs on a router. Calls are
 /// idempotent: a caller that does not know whether a call took effect makes it again. Dropping a returned future gives
 /// the call up; a write may then have happened or not, which [`observe`](Self::observe) tells.
@@ -20,16 +24,64 @@ pub trait Router: Send + Sync + fmt::Debug {
     /// What this router is, for people: `local splitter checkout`.
     fn name(&self) -> String;
 
+    /// Looks, before a run begins, whether the canary can have these weights here, and says what would be written.
+    /// Writes nothing. An error of kind [`Refused`](RouterErrorKind::Refused) says why it cannot.
+    fn preflight<'a>(
+        &'a self,
+        weights: &'a [Weight],
+    ) -> BoxFuture<'a, Result<Preflight, RouterError>> {
+        let _all_reachable = weights;
+        Box::pin(async {
+            Ok(Preflight {
+                observed: self.observe().await?,
+                rounded: Vec::new(),
+                warnings: Vec::new(),
+                changes: Vec::new(),
+            })
+        })
+    }
+
     /// The weight as it is now, whoever set it.
     fn observe(&self) -> BoxFuture<'_, Result<Observed, RouterError>>;
 
-    /// Writes the weight and reads it back. The answer is what was read, which differs from what was asked for only
-    /// if somebody else wrote in between; whether the data plane already acts on it is in [`Observed::accepted`].
-    fn set_weight(&self, weight: Weight) -> BoxFuture<'_, Result<Observed, RouterError>>;
+    /// Writes the weight `to`, provided that it is `from` (or `to` already), and reads it back. The answer is what was
+    /// read: another weight than `to` means that the weight was not `from`, or that somebody wrote in between, and says
+    /// who. Whether the data plane already acts on it is in [`Observed::accepted`].
+    ///
+    /// Requests that match the router's own header or cookie go to the canary from the first call on, even with `to`
+    /// at 0, until [`take_off`](Self::take_off).
+    fn set_weight(&self, from: Weight, to: Weight) -> BoxFuture<'_, Result<Observed, RouterError>>;
 
-    /// Takes the canary off and leaves nothing of ours behind: as it was before the first
+    /// Writes weight 0 whatever it is now, and reads it back. What this router needs to raise the weight again may stay.
+    fn take_off(&self) -> BoxFuture<'_, Result<Observed, RouterError>>;
+
+    /// Takes the canary off and leaves nothing of ours behind, whichever run made it: as it was before the first
     /// [`set_weight`](Self::set_weight).
     fn remove(&self) -> BoxFuture<'_, Result<(), RouterError>>;
+}
+
+/// What a look before a run found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// The weight as it is.
+    pub observed: Observed,
+    /// Weights that were asked about and that this router only comes near to.
+    pub rounded: Vec<Rounded>,
+    /// What a person should know, a sentence each.
+    pub warnings: Vec<String>,
+    /// What the first weight would write, a line each; nothing where the router does not say.
+    pub changes: Vec<String>,
+}
+
+/// A weight that a router cannot reach exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rounded {
+    /// What was asked for.
+    pub asked: Weight,
+    /// The share that it becomes, nearest percent.
+    pub becomes: Weight,
+    /// Why: `1 of 5 pods`.
+    pub because: String,
 }
 
 /// What a router saw.

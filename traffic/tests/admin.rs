@@ -70,7 +70,7 @@ async fn a_router_sets_reads_and_removes_the_weight() {
     let seen = router.observe().await.unwrap();
     assert_eq!((seen.weight, seen.changed_by), (weight(5), None));
 
-    let set = router.set_weight(weight(10)).await.unwrap();
+    let set = router.set_weight(weight(5), weight(10)).await.unwrap();
     assert!(set.accepted.is_accepted());
     assert_eq!(
         (set.weight, set.changed_by.as_deref()),
@@ -87,7 +87,7 @@ async fn a_router_sets_reads_and_removes_the_weight() {
     assert_eq!(requests.canary_share(), Some(0.1));
     assert_eq!(
         router
-            .set_weight(weight(20))
+            .set_weight(weight(10), weight(20))
             .await
             .unwrap()
             .requests
@@ -104,6 +104,17 @@ async fn a_router_sets_reads_and_removes_the_weight() {
         (weight(33), Some("alice"))
     );
 
+    // A weight that is not what we believed is not changed; taking the canary off asks nothing.
+    let kept = router.set_weight(weight(20), weight(40)).await.unwrap();
+    assert_eq!(
+        (kept.weight, kept.changed_by.as_deref()),
+        (weight(33), Some("alice"))
+    );
+    let again = router.set_weight(weight(20), weight(33)).await.unwrap();
+    assert_eq!(again.weight, weight(33));
+    assert_eq!(router.take_off().await.unwrap().weight, weight(0));
+    serving.handle.set_weight(weight(33), "alice");
+
     let metrics = router.metrics_text().await.unwrap();
     assert!(metrics.contains("canary_proxy_weight 33\n"), "{metrics}");
     router.remove().await.unwrap();
@@ -117,7 +128,7 @@ async fn a_handle_is_a_router_too() {
     // As the orchestrator holds it.
     let router: Arc<dyn Router> = Arc::new(serving.handle.signed("run demo-1"));
     assert_eq!(router.name(), "local splitter demo");
-    let set = router.set_weight(weight(50)).await.unwrap();
+    let set = router.set_weight(weight(0), weight(50)).await.unwrap();
     assert_eq!(
         (set.weight, set.changed_by.as_deref()),
         (weight(50), Some("run demo-1"))
@@ -255,7 +266,7 @@ async fn errors_of_the_router_say_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("none.sock");
     let router = LocalSplitter::new("checkout", &path, "t");
-    let error = router.set_weight(weight(10)).await.unwrap_err();
+    let error = router.set_weight(weight(0), weight(10)).await.unwrap_err();
     assert_eq!(error.kind, RouterErrorKind::Unreachable);
     let message = error.to_string();
     assert!(

@@ -7,7 +7,6 @@ use canary_orchestrator::assemble;
 use canary_orchestrator::plan::Plan;
 use canary_orchestrator::run::inspect::{Inspection, Liveness};
 use canary_orchestrator::run::store::{RunDirectory, StoreError, Wanted};
-use canary_traffic::Weight;
 
 use crate::drive;
 use crate::environment::Environment;
@@ -103,7 +102,7 @@ async fn take_off(plan: &Plan, environment: &Environment) -> Result<(), String> 
     let directory = environment.runtime_directory();
     let router = assemble::router(&plan.settings, &plan.service, &identity, &directory)
         .ok_or("its workflow names no router that canary drives")?;
-    match tokio::time::timeout(ROUTER, router.set_weight(Weight::ZERO)).await {
+    match tokio::time::timeout(ROUTER, router.take_off()).await {
         Ok(Ok(observed)) if observed.weight.is_zero() => Ok(()),
         Ok(Ok(observed)) => Err(format!("the router says {}", observed.weight)),
         Ok(Err(error)) => Err(error.to_string()),

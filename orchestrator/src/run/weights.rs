@@ -117,9 +117,18 @@ struct Back {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
-    Raise { command: u64, weight: Weight },
-    Zero { by: By },
-    Observe { command: u64 },
+    /// Sets a weight above 0; `from` is what the router said last, if it said anything.
+    Raise {
+        command: u64,
+        from: Option<Weight>,
+        weight: Weight,
+    },
+    Zero {
+        by: By,
+    },
+    Observe {
+        command: u64,
+    },
     Pause,
 }
 
@@ -139,6 +148,8 @@ struct Writer {
     calls: FuturesUnordered<BoxFuture<'static, Back>>,
     /// Newest command that sets a weight.
     newest: u64,
+    /// What the router said last: what a raise starts from.
+    seen: Option<Weight>,
     /// A weight above 0 that is to be written.
     raise: Option<(u64, Weight)>,
     /// 0 is to be written, for that command or on our own account.
@@ -168,6 +179,7 @@ impl Writer {
             said,
             calls: FuturesUnordered::new(),
             newest: 0,
+            seen: None,
             raise: None,
             zero: None,
             down: false,
@@ -259,7 +271,12 @@ impl Writer {
             && let Some((command, weight)) = self.raise.take()
         {
             self.raises += 1;
-            self.call(Call::Raise { command, weight });
+            let from = self.seen;
+            self.call(Call::Raise {
+                command,
+                from,
+                weight,
+            });
         }
         let idle = self.raises + self.zeros + self.looks == 0 && self.zero.is_none();
         if idle && !self.observe.is_empty() {
@@ -275,8 +292,14 @@ impl Writer {
             async move {
                 let work = async {
                     match call {
-                        Call::Raise { weight, .. } => router.set_weight(weight).await,
-                        Call::Zero { .. } => router.set_weight(Weight::ZERO).await,
+                        Call::Raise { from, weight, .. } => {
+                            let from = match from {
+                                Some(from) => from,
+                                None => router.observe().await?.weight,
+                            };
+                            router.set_weight(from, weight).await
+                        }
+                        Call::Zero { .. } => router.take_off().await,
                         Call::Observe { .. } | Call::Pause => router.observe().await,
                     }
                 };
@@ -291,6 +314,9 @@ impl Writer {
     }
 
     fn come_back(&mut self, Back { call, result }: Back) {
+        if let Ok(observed) = &result {
+            self.seen = Some(observed.weight);
+        }
         match call {
             Call::Raise { command, .. } => {
                 self.raises -= 1;

@@ -38,6 +38,9 @@ const LIFETIME: Duration = Duration::from_secs(30);
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetWeight {
     pub(crate) weight: Weight,
+    /// Only if the weight is this now (or `weight` already), else nothing is set. Whatever it is if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<Weight>,
     /// Who sets it: `run checkout-1`. The process at the other end of the socket if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<String>,
@@ -143,7 +146,7 @@ async fn put_weight(handle: &SplitterHandle, peer: &str, request: Request<Incomi
             format!("`by` must be 1 to {MAX_BY} bytes without control characters"),
         );
     }
-    json(StatusCode::OK, &handle.set_weight(set.weight, by))
+    json(StatusCode::OK, &handle.change(set.from, set.weight, by))
 }
 
 /// Serves the socket until this future is dropped.

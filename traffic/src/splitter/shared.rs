@@ -162,8 +162,13 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
-    fn set_weight(&self, weight: Weight, by: Option<String>) {
+    /// Sets the weight if it is `from` now.
+    fn set_weight(&self, from: Option<Weight>, weight: Weight, by: Option<String>) {
         let mut change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.sequence.weight();
+        if from.is_some_and(|from| now != from && now != weight) {
+            return;
+        }
         self.sequence.set(weight);
         self.metrics.set_weight(weight);
         tracing::info!(%weight, by = by.as_deref(), "weight set");
@@ -233,7 +238,12 @@ impl SplitterHandle {
 
     /// Sets the weight: the next request follows it, those in flight finish where they are.
     pub fn set_weight(&self, weight: Weight, by: &str) -> SplitterState {
-        self.shared.set_weight(weight, Some(by.to_owned()));
+        self.change(None, weight, by)
+    }
+
+    /// The same, if the weight is `from` now; the answer is how it is after that, changed or not.
+    pub(crate) fn change(&self, from: Option<Weight>, weight: Weight, by: &str) -> SplitterState {
+        self.shared.set_weight(from, weight, Some(by.to_owned()));
         self.state()
     }
 
@@ -259,8 +269,12 @@ impl Router for SplitterHandle {
         Box::pin(async { Ok(self.state().into()) })
     }
 
-    fn set_weight(&self, weight: Weight) -> BoxFuture<'_, Result<Observed, RouterError>> {
-        Box::pin(async move { Ok(SplitterHandle::set_weight(self, weight, &self.by).into()) })
+    fn set_weight(&self, from: Weight, to: Weight) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        Box::pin(async move { Ok(self.change(Some(from), to, &self.by).into()) })
+    }
+
+    fn take_off(&self) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        Box::pin(async { Ok(self.change(None, Weight::ZERO, &self.by).into()) })
     }
 
     fn remove(&self) -> BoxFuture<'_, Result<(), RouterError>> {

@@ -54,7 +54,15 @@ impl Router for Slow {
         async { Ok(self.observed()) }.boxed()
     }
 
-    fn set_weight(&self, weight: Weight) -> BoxFuture<'_, Result<Observed, RouterError>> {
+    fn take_off(&self) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        self.set_weight(Weight::ZERO, Weight::ZERO)
+    }
+
+    fn set_weight(
+        &self,
+        _from: Weight,
+        weight: Weight,
+    ) -> BoxFuture<'_, Result<Observed, RouterError>> {
         if !weight.is_zero() && *self.asked.lock().unwrap() != weight {
             *self.stale.lock().unwrap() += 1;
         }

@@ -167,7 +167,15 @@ impl Router for World {
         .boxed()
     }
 
-    fn set_weight(&self, weight: Weight) -> BoxFuture<'_, Result<Observed, RouterError>> {
+    fn take_off(&self) -> BoxFuture<'_, Result<Observed, RouterError>> {
+        self.set_weight(Weight::ZERO, Weight::ZERO)
+    }
+
+    fn set_weight(
+        &self,
+        _from: Weight,
+        weight: Weight,
+    ) -> BoxFuture<'_, Result<Observed, RouterError>> {
         async move {
             let slow = self.get(|inner| inner.slow_raise);
             if !weight.is_zero() && !slow.is_zero() {
