@@ -6,7 +6,7 @@ failed=0
 complain() { printf 'invariant %s broken:\n%s\n' "$1" "$2" >&2; failed=1; }
 
 # 1. Pure modules import no runtime, network, clock, environment or random source.
-pure=(analyzer/src/{evidence,expr,exposition,gate,metric} analyzer/src/{unit,duration}.rs traffic/src/weight.rs
+pure=(analyzer/src/{evidence,expr,exposition,gate,metric} analyzer/src/{unit,duration}.rs traffic/src/weight.rs traffic/src/kubernetes/{fields,object,patch,weighted,gateway,istio,alb}.rs
       orchestrator/src/{diagnostic,machine,osop,plan,scenario})
 for path in "${pure[@]}"; do
   [ -e "$path" ] || complain 1 "$path is listed as pure and does not exist"

@@ -8,12 +8,12 @@ use canary_orchestrator::node::spec::Work;
 use canary_orchestrator::osop::settings::{Auth, ChannelTarget, SecretRef, WebhookUrl};
 use canary_orchestrator::plan::{Action, Plan};
 
-use crate::drive;
 use crate::environment::Environment;
 use crate::error::{CommandResult, FAILED};
 use crate::output::Output;
 use crate::view::span::{Line, Tone, render};
 use crate::workflow::{self, WorkflowOptions};
+use crate::{drive, preflight};
 
 /// Check what a release needs: sources, commands, credentials, clocks, the proxy, the state directory
 ///
@@ -306,18 +306,27 @@ async fn reachable(
         &plan.service,
         "canary doctor",
         &environment.runtime_directory(),
+        directory,
     ) {
-        found.push((
-            "router",
-            match router.observe().await {
-                Ok(observed) => Health::Good(format!(
-                    "{} answers: the canary has {}",
-                    router.name(),
-                    observed.weight
-                )),
-                Err(error) => Health::Bad(error.to_string()),
-            },
-        ));
+        match router.preflight(&preflight::weights(plan)).await {
+            Ok(there) => {
+                found.push((
+                    "router",
+                    Health::Good(format!(
+                        "{} answers: the canary has {}",
+                        router.name(),
+                        there.observed.weight
+                    )),
+                ));
+                let warnings = preflight::talk(&there);
+                found.extend(
+                    warnings
+                        .into_iter()
+                        .map(|warning| ("router", Health::Good(format!("note: {warning}")))),
+                );
+            }
+            Err(error) => found.push(("router", Health::Bad(error.to_string()))),
+        }
     }
     found
 }

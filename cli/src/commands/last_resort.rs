@@ -1,6 +1,7 @@
 //! An abort where the usual way is not there: the process that drives the run hangs, its journal is damaged, or it has
 //! ended and left traffic on. Weight 0 is written to the router from here; the way back is somebody else's then.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use canary_orchestrator::assemble;
@@ -8,7 +9,7 @@ use canary_orchestrator::plan::Plan;
 use canary_orchestrator::run::inspect::{Inspection, Liveness};
 use canary_orchestrator::run::store::{RunDirectory, StoreError, Wanted};
 
-use crate::drive;
+use crate::drive::{self, RunOptions};
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
@@ -58,7 +59,12 @@ pub(super) async fn no_answer(
             "wake it with `kill -CONT {pid}`, or end it with `kill -9 {pid}` and `canary resume {run}`"
         )));
     }
-    let off = take_off(&inspection.plan, environment).await;
+    let off = take_off(
+        &inspection.plan,
+        &directory_of(&inspection.run),
+        environment,
+    )
+    .await;
     said(output, run, &off);
     Err(error.hint(format!(
         "end it with `kill -9 {pid}`, then `canary abort {run}` goes the way back"
@@ -81,7 +87,7 @@ pub(super) fn unreadable(
             "nothing says which router it used: set its weight by hand (docs/proxy.md, \"The control socket\")",
         ));
     };
-    let off = drive::runtime()?.block_on(take_off(&plan, environment));
+    let off = drive::runtime()?.block_on(take_off(&plan, &directory_of(run), environment));
     said(output, run.id(), &off);
     Err(error
         .hint("the way back of the workflow was not gone: do what its rollback node does by hand"))
@@ -96,11 +102,20 @@ fn said(output: &Output, run: &str, off: &Result<(), String>) {
     }
 }
 
+/// Where relative paths of the run's settings start; here, where the run does not say.
+fn directory_of(run: &RunDirectory) -> PathBuf {
+    run.snapshot()
+        .ok()
+        .and_then(|snapshot| serde_json::from_value::<RunOptions>(snapshot.options).ok())
+        .unwrap_or_default()
+        .directory
+}
+
 /// Weight 0, written and read back.
-async fn take_off(plan: &Plan, environment: &Environment) -> Result<(), String> {
+async fn take_off(plan: &Plan, base: &Path, environment: &Environment) -> Result<(), String> {
     let identity = format!("canary abort by {}", environment.who());
     let directory = environment.runtime_directory();
-    let router = assemble::router(&plan.settings, &plan.service, &identity, &directory)
+    let router = assemble::router(&plan.settings, &plan.service, &identity, &directory, base)
         .ok_or("its workflow names no router that canary drives")?;
     match tokio::time::timeout(ROUTER, router.take_off()).await {
         Ok(Ok(observed)) if observed.weight.is_zero() => Ok(()),

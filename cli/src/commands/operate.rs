@@ -190,7 +190,7 @@ pub(crate) fn retry(args: &RetryArgs, environment: &Environment, output: &Output
     let options: RunOptions =
         serde_json::from_value(inspection.snapshot.options.clone()).map_err(wrong)?;
     let plan = compile_again(&inspection.snapshot.inputs).map_err(CommandError::usage)?;
-    preflight::router_answers(&plan, environment)?;
+    preflight::router_answers(&plan, &options.directory, environment, output)?;
     output.talk(&format!(
         "{} has ended: a new run of the same inputs",
         run.id()

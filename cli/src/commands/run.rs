@@ -188,20 +188,26 @@ impl ShortArgs {
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
     let inputs = inputs(args, environment)?;
     let plan = workflow::plan(&inputs, output)?;
-    if args.dry_run {
-        output.data(&safe::block(&describe(&plan).to_string()));
-        return Ok(0);
-    }
-    confirm(&plan, args.yes, environment, output)?;
-    preflight::router_answers(&plan, environment)?;
     let base = args
         .file
         .as_deref()
         .and_then(Path::parent)
         .unwrap_or(Path::new(""));
-    let options = RunOptions {
-        directory: environment.directory.join(base),
-    };
+    let directory = environment.directory.join(base);
+    if args.dry_run {
+        output.data(&safe::block(&describe(&plan).to_string()));
+        let changes = preflight::changes(&plan, &directory, environment, output)?;
+        if !changes.is_empty() {
+            output.data(&format!(
+                "\nthe first weight would change:\n{}",
+                safe::block(&changes.join("\n"))
+            ));
+        }
+        return Ok(0);
+    }
+    confirm(&plan, args.yes, environment, output)?;
+    preflight::router_answers(&plan, &directory, environment, output)?;
+    let options = RunOptions { directory };
     let manner = Manner {
         no_wait: args.no_wait,
         plain: args.plain,

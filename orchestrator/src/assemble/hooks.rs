@@ -89,6 +89,7 @@ impl Parts {
                 &plan.service,
                 &identity,
                 &around.runtime_directory,
+                &around.directory,
             ),
         };
         let sources = self.sources.clone();

@@ -317,3 +317,6 @@ impl RouteKind for Action {
         Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests;

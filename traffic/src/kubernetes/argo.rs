@@ -638,3 +638,6 @@ impl Router for Argo {
         Box::pin(self.clean())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -323,3 +323,6 @@ impl RouteKind for Route {
         Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -323,3 +323,6 @@ impl RouteKind for VirtualService {
         Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -464,3 +464,6 @@ impl Router for Nginx {
         Box::pin(self.clean())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -490,3 +490,6 @@ impl Router for Replicas {
         Box::pin(self.clean())
     }
 }
+
+#[cfg(test)]
+mod tests;

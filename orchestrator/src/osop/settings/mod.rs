@@ -9,14 +9,16 @@ mod read;
 pub mod reference;
 mod section;
 mod source;
+mod traffic;
 
 pub use channel::{Channel, ChannelTarget, ChannelType, NotifyEvent, WebhookUrl};
 pub use gate::{Compat, GateMetric, GateSettings, Syntax, ThresholdRange, read as read_gate};
 pub use listing::{Listed, list};
 pub use merge::{Profile, check_profile, merge, parse_profile};
 pub use model::{
-    Approvals, Deadlines, LatencyMetric, LatencyUnit, Metrics, OnFailure, Queries, QuerySettings,
-    Reduce, Refused, RequestsMetric, RouterKind, Settings, Traffic, Workload,
+    Approvals, Cluster, Deadlines, LatencyMetric, LatencyUnit, Matching, Metrics, OnFailure,
+    Queries, QuerySettings, Reduce, Refused, RequestsMetric, RolloutSteps, RouteKind, RouterKind,
+    Settings, Traffic, Workload,
 };
 pub use read::read_query_map;
 pub(crate) use section::check_filled_url;

@@ -154,8 +154,35 @@ words! {
     pub enum RouterKind {
         /// The splitter of `canary proxy`.
         Local = "local",
+        /// An HTTPRoute or GRPCRoute.
+        GatewayApi = "gateway-api",
+        /// A VirtualService.
+        Istio = "istio",
+        /// An Ingress with NGINX' annotations.
+        Nginx = "nginx",
+        /// An Ingress of the AWS Load Balancer Controller.
+        Alb = "alb",
+        /// A Rollout of Argo Rollouts.
+        Argo = "argo",
+        /// The pods of two Deployments.
+        Replicas = "replicas",
         /// Nothing that canary drives: the workflow's own commands do, or no traffic is moved.
         None = "none",
+    }
+}
+
+words! {
+    /// Kinds of routes of Gateway API.
+    pub enum RouteKind { Http = "HTTPRoute", Grpc = "GRPCRoute" }
+}
+
+words! {
+    /// What becomes of the steps of an Argo Rollout.
+    pub enum RolloutSteps {
+        /// Weights are those of its own steps.
+        Keep = "keep",
+        /// Its steps are replaced while a release runs.
+        Replace = "replace",
     }
 }
 
@@ -166,8 +193,54 @@ pub struct Traffic {
     pub router: Option<Spanned<RouterKind>>,
     /// The running `canary proxy`: its name, or the path of its control socket.
     pub proxy: Option<Text>,
+    /// Where and how a cluster is reached.
+    pub cluster: Cluster,
+    /// The HTTPRoute, GRPCRoute or VirtualService. `None`: named like the service.
+    pub route: Option<Text>,
+    /// Which kind of route. `None`: HTTPRoute.
+    pub kind: Option<Spanned<RouteKind>>,
+    /// The Ingress. `None`: named like the service.
+    pub ingress: Option<Text>,
+    /// The Rollout. `None`: named like the service.
+    pub rollout: Option<Text>,
+    /// Stable's Service, subset or Deployment. `None`: named like the service.
+    pub stable: Option<Text>,
+    /// The canary's. `None`: stable's with `-canary`.
+    pub canary: Option<Text>,
+    /// The host whose subsets the versions are.
+    pub host: Option<Text>,
+    /// The action of an ALB. `None`: named like stable.
+    pub action: Option<Text>,
+    /// Prefix of NGINX' annotations. `None`: ingress-nginx' own.
+    pub prefix: Option<Text>,
+    /// What becomes of a Rollout's steps. `None`: they are kept.
+    pub steps: Option<Spanned<RolloutSteps>>,
+    /// Requests that go to the canary whatever its weight is.
+    pub matching: Option<Matching>,
     /// How long a weight may take to be observed. `None`: 30 s.
     pub timeout: Option<Spanned<Duration>>,
+}
+
+/// Where and how a cluster is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// The kubeconfig file. `None`: as kubectl finds it, or the pod's own account.
+    pub kubeconfig: Option<Text>,
+    /// Which context of it. `None`: the current one.
+    pub context: Option<Text>,
+    /// The namespace. `None`: that of the release, else the context's.
+    pub namespace: Option<Text>,
+}
+
+/// Requests that go to the canary whatever its weight is: those with this header, or with this cookie.
+#[derive(Clone, Debug)]
+pub struct Matching {
+    /// Name of a header.
+    pub header: Option<Text>,
+    /// Name of a cookie.
+    pub cookie: Option<Text>,
+    /// The whole value. `None`: `always`.
+    pub value: Option<Text>,
 }
 
 /// How the service's own metrics look: a preset with its parameters, or the metrics themselves.

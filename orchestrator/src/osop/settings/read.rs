@@ -2,10 +2,10 @@
 
 use super::model::{
     Approvals, Deadlines, LatencyMetric, Metrics, Queries, QuerySettings, Refused, RequestsMetric,
-    Settings, Traffic, Workload,
+    Settings, Workload,
 };
 use super::section::{Section, conflict};
-use super::{channel, gate, reference, source};
+use super::{channel, gate, reference, source, traffic};
 use crate::diagnostic::{Diagnostics, Spanned, codes, quote};
 use crate::osop::cast::wrong_type;
 use crate::osop::model::Text;
@@ -39,7 +39,7 @@ pub(super) fn read(root: &str, value: &Value, d: &mut Diagnostics) -> Settings {
             .unwrap_or_default(),
         traffic: top
             .section("traffic", "traffic", d)
-            .map(|section| read_traffic(section, d))
+            .map(|section| traffic::read(section, d))
             .unwrap_or_default(),
         metrics: top
             .section("metrics", "metrics", d)
@@ -238,16 +238,6 @@ fn read_query(name: &Text, value: &Value, d: &mut Diagnostics) -> Option<QuerySe
             None
         }
     }
-}
-
-fn read_traffic(mut section: Section<'_>, d: &mut Diagnostics) -> Traffic {
-    let traffic = Traffic {
-        router: section.word("router", d),
-        proxy: section.text("proxy", d),
-        timeout: section.duration("timeout", d),
-    };
-    section.close(d);
-    traffic
 }
 
 fn read_metrics(mut section: Section<'_>, d: &mut Diagnostics) -> Metrics {

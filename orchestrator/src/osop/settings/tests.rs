@@ -349,6 +349,7 @@ fn the_reference_is_complete() {
             "sources: {scrape: {canary: ['http://a'], X}}",
         ),
         ("traffic", "traffic: {X}"),
+        ("traffic.match", "traffic: {match: {header: a, X}}"),
         ("metrics", "metrics: {preset: a, X}"),
         (
             "metrics.requests",
@@ -414,6 +415,8 @@ fn the_reference_names_the_words() {
             ("", "on_failure") => words::<OnFailure>(),
             ("queries.*", "reduce") => words::<Reduce>(),
             ("traffic", "router") => words::<RouterKind>(),
+            ("traffic", "kind") => words::<RouteKind>(),
+            ("traffic", "steps") => words::<RolloutSteps>(),
             ("gates[]", "syntax") => words::<Syntax>(),
             ("gates[]", "compat") => words::<Compat>(),
             ("metrics.latency", "unit") => words::<LatencyUnit>(),

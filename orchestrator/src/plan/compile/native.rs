@@ -258,14 +258,11 @@ impl Compiler<'_> {
         });
         let Some(node) = moves else { return };
         let traffic = &self.settings.traffic;
-        let none = traffic
-            .router
-            .is_some_and(|router| router.value == RouterKind::None);
-        if traffic.proxy.is_some() && !none
-            || traffic
-                .router
-                .is_some_and(|router| router.value == RouterKind::Local)
-        {
+        let named = match traffic.router {
+            Some(router) => router.value != RouterKind::None,
+            None => traffic.proxy.is_some(),
+        };
+        if named {
             return;
         }
         let span = match traffic.router {
@@ -316,5 +313,6 @@ impl Compiler<'_> {
 
 fn router_help(diagnostic: &mut Diagnostic) {
     diagnostic
-        .help("start `canary proxy --name NAME --stable URL --canary URL`, and add to the profile (or `x-canary`):\ntraffic:\n  router: local\n  proxy: NAME");
+        .help("start `canary proxy --name NAME --stable URL --canary URL`, and add to the profile (or `x-canary`):\ntraffic:\n  router: local\n  proxy: NAME")
+        .help("in a cluster: `router: gateway-api` (or istio, nginx, alb, argo, replicas), with the names of its objects");
 }
