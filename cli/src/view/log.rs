@@ -66,7 +66,9 @@ impl Log {
         }
         // Measurements are many, and what they lead to is said by the news.
         if !matches!(record.event, Event::Measured { .. }) || told {
-            lines.iter().for_each(|line| self.said.note(line.text()));
+            for line in &lines {
+                self.said.note(line.text());
+            }
         }
         lines
     }
