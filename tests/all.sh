@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
-# All tests, from nothing: installs what they need (Debian's prometheus), builds, runs. `tests/all.sh --help` says more.
+# All tests, from nothing: installs what they need, builds, runs. `tests/all.sh --help` says more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+cluster=tests/cluster
 
 case "${1:-}" in
   -h|--help)
     cat <<'HELP'
-usage: tests/all.sh [ARGUMENTS OF cargo test...]
-Runs every test of the workspace. Needs Rust; installs Debian's `prometheus` package where it is missing and can be
-installed (as root, or by sudo without a password). Without it the tests against a real Prometheus are left out, and
-that is said in one line.
+usage: tests/all.sh                             all tests
+       tests/all.sh --no-cluster                all but those on a Kubernetes cluster
+       tests/all.sh --cluster [NAME]          only those on a Kubernetes cluster, or only those with NAME in their names
+       tests/all.sh ARGUMENTS OF cargo test...  a selection; none on a cluster
+
+Needs Rust. Installs Debian packages that are missing where it can (as root, or by sudo without a password): prometheus;
+and, as root and where Go is, what a Kubernetes cluster needs, which is built from source (10 minutes on 2 cores, once) and
+runs in namespaces of its own. What cannot run here is left out, and that is said in one line each.
+
+A test cluster of your own is used instead of that one if you name it; your KUBECONFIG by itself is never touched:
+  CANARY_TEST_KUBECONFIG=FILE, or KUBECONFIG with CANARY_TEST_USE_KUBECONFIG=1    and docs/testing.md for what it must have
 HELP
     exit 0 ;;
 esac
@@ -33,6 +41,55 @@ if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
   fi
 fi
 
+if [ "${CANARY_TEST_USE_KUBECONFIG:-}" = 1 ] && [ -z "${CANARY_TEST_KUBECONFIG:-}" ]; then
+  export CANARY_TEST_KUBECONFIG=${KUBECONFIG:?CANARY_TEST_USE_KUBECONFIG=1 needs KUBECONFIG}
+fi
+
+work=$(mktemp -d)
+# In namespaces with a short path, for the sake of sockets; two of these can run side by side.
+export CANARY_CLUSTER_DIR=$work/k
+build= # process id
+ended() {
+  [ -z "$build" ] || kill -- "-$build" 2>/dev/null || true
+  $cluster/down
+  rm -rf "$work"
+}
+trap ended EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Decides what cluster can run here, and builds it behind the Rust tests, which leave cores idle now and then.
+prepare_cluster() {
+  [ -z "${CANARY_TEST_KUBECONFIG:-}" ] || return 0
+  parts=$($cluster/prepare node gateway istio argo)
+  [ -n "$parts" ] || return 0
+  # shellcheck disable=SC2086
+  setsid nice -n 19 $cluster/build ${parts#control-plane} >"$work/build.log" 2>&1 &
+  build=$!
+}
+
+test_on_cluster() {
+  local command=(cargo test --locked -p canary-tests --test cluster -- "$@")
+  if [ -n "${CANARY_TEST_KUBECONFIG:-}" ]; then "${command[@]}"; return; fi
+  [ -n "$parts" ] || return 0
+  wait "$build" || { build=; cat "$work/build.log" >&2; echo "Kubernetes could not be built" >&2; return 1; }
+  build=
+  grep -v '^go: downloading' "$work/build.log" >&2 || true
+  # shellcheck disable=SC2086
+  $cluster/up $parts >/dev/null
+  $cluster/in "${command[@]}"
+}
+
 # The whole-program tests run the binary as it is built here. In one go with the tests, so that nothing is built twice.
+parts=
+case "${1:-}" in --cluster|"") prepare_cluster ;; esac
 cargo build --locked --workspace --bins --tests
-cargo test --locked --workspace "$@"
+case "${1:-}" in
+  --cluster) shift; test_on_cluster "$@" ;;
+  --no-cluster) shift; cargo test --locked --workspace "$@" ;;
+  "")
+    # Those on a cluster follow; without this they would say that they are left out.
+    env -u CANARY_TEST_KUBECONFIG CANARY_TEST_CLUSTER_FOLLOWS=1 cargo test --locked --workspace
+    test_on_cluster ;;
+  *) cargo test --locked --workspace "$@" ;;
+esac
