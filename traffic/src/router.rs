@@ -28,9 +28,9 @@ pub trait Router: Send + Sync + fmt::Debug {
     /// Writes nothing. An error of kind [`Refused`](RouterErrorKind::Refused) says why it cannot.
     fn preflight<'a>(
         &'a self,
-        weights: &'a [Weight],
+        _weights: &'a [Weight],
     ) -> BoxFuture<'a, Result<Preflight, RouterError>> {
-        let _all_reachable = weights;
+        // Unless a router knows better, all of them can be had.
         Box::pin(async {
             Ok(Preflight {
                 observed: self.observe().await?,

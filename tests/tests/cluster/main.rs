@@ -1,6 +1,11 @@
 //! Tests on a real Kubernetes cluster: `tests/cluster/in cargo test -p canary-tests --test cluster`; `tests/all.sh` starts one.
 //! One module per subject, each with a list `TESTS`.
 
+mod routers;
+mod routers_gateway;
+mod routers_ingress;
+mod routers_istio;
+mod routers_pods;
 mod shape;
 
 use std::process::ExitCode;
@@ -9,7 +14,13 @@ use std::sync::OnceLock;
 use canary_tests::cluster::{Cluster, Test};
 use libtest_mimic::{Arguments, Trial};
 
-const TESTS: &[&[Test]] = &[shape::TESTS];
+const TESTS: &[&[Test]] = &[
+    shape::TESTS,
+    routers_gateway::TESTS,
+    routers_istio::TESTS,
+    routers_ingress::TESTS,
+    routers_pods::TESTS,
+];
 
 fn main() -> ExitCode {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();

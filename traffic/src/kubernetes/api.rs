@@ -285,10 +285,12 @@ impl Api {
         };
         // Our own bounds are per call; these keep a dead connection from being waited for.
         config.connect_timeout = Some(Patience::URGENT.each);
+        // We try again ourselves, within a bound.
+        config.default_retry = false;
         Ok(config)
     }
 
-    async fn namespace<'a>(&'a self, client: &'a Client) -> &'a str {
+    fn namespace<'a>(&'a self, client: &'a Client) -> &'a str {
         self.namespace
             .as_deref()
             .unwrap_or_else(|| client.default_namespace())
@@ -426,7 +428,7 @@ impl Api {
             Ok(client) => client?,
             Err(_) => return Err(Failure::TimedOut(patience.each)),
         };
-        let namespace = self.namespace(client).await;
+        let namespace = self.namespace(client);
         let deadline = Instant::now() + patience.all;
         let first = served.0.load(Ordering::Relaxed);
         for (version, name) in resource.versions.iter().enumerate().skip(first) {

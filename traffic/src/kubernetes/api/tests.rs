@@ -15,8 +15,9 @@ static ROUTE: Resource = Resource {
 const V1: &str = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/a";
 const V1BETA1: &str = "/apis/gateway.networking.k8s.io/v1beta1/namespaces/shop/httproutes/a";
 
-async fn api(server: &MockServer) -> Api {
-    let config = Config::new(server.uri().parse().unwrap());
+fn api(server: &MockServer) -> Api {
+    let mut config = Config::new(server.uri().parse().unwrap());
+    config.default_retry = false;
     Api::with_client(Client::try_from(config).unwrap(), "shop")
 }
 
@@ -31,7 +32,7 @@ fn not_served() -> ResponseTemplate {
 
 async fn get(server: &MockServer, patience: Patience) -> Result<Value, Failure> {
     let served = Served::default();
-    api(server).await.get(&ROUTE, &served, "a", patience).await
+    api(server).get(&ROUTE, &served, "a", patience).await
 }
 
 async fn answers(answer: ResponseTemplate) -> Result<Value, Failure> {
@@ -56,7 +57,7 @@ async fn the_version_that_is_served_is_found_and_remembered() {
         .expect(2)
         .mount(&server)
         .await;
-    let (api, served) = (api(&server).await, Served::default());
+    let (api, served) = (api(&server), Served::default());
     for _ in 0..2 {
         let object = api.get(&ROUTE, &served, "a", Patience::USUAL).await;
         assert_eq!(object, Ok(json!({"a": 1})));
@@ -162,7 +163,6 @@ async fn a_patch_says_who_we_are_and_what_form_it_has() {
         .await;
     let operations = [PatchOperation::remove("/a")];
     let patched = api(&server)
-        .await
         .patch(
             &ROUTE,
             &Served::default(),
