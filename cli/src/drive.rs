@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::environment::Environment;
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::preflight;
 use crate::runs;
 use crate::view::afterwards::left_to_do;
 use crate::view::live::{Key, Screen};
@@ -77,6 +78,12 @@ pub(crate) fn surroundings(
     }
 }
 
+/// After a promotion the route goes back to stable alone: in a cluster, where a command has made stable the new version.
+/// Without such a command the canary is the only one that has it, and keeps the traffic.
+fn puts_back(plan: &Plan) -> bool {
+    !preflight::is_local(plan) && plan.settings.workload.promote.is_some()
+}
+
 fn assemble_error(error: AssembleError) -> CommandError {
     CommandError::usage(error.to_string())
 }
@@ -109,6 +116,7 @@ pub(crate) async fn start(
         inputs: serde_json::to_value(inputs.captured(&plan)).map_err(stored)?,
         options: serde_json::to_value(options).map_err(stored)?,
     };
+    let clean_up_promoted = puts_back(&plan);
     let stop = CancellationToken::new();
     let _watching = stop.clone().drop_guard();
     let session = Session::start(
@@ -117,6 +125,7 @@ pub(crate) async fn start(
         &snapshot,
         |run| DriveOptions {
             no_wait: manner.no_wait,
+            clean_up_promoted,
             ..DriveOptions::new(run)
         },
         |place, journal| parts.hooks(&place, journal, stop),
@@ -151,6 +160,7 @@ pub(crate) async fn resume(
         takeover,
         |inspection| DriveOptions {
             no_wait: manner.no_wait,
+            clean_up_promoted: puts_back(&inspection.plan),
             ..DriveOptions::new(inspection.run.id())
         },
         |place, journal| parts.hooks(&place, journal, stop),

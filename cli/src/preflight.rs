@@ -110,9 +110,10 @@ pub(crate) fn weights(plan: &Plan) -> Vec<Weight> {
     weights
 }
 
-fn is_local(plan: &Plan) -> bool {
+/// What splits traffic is on this machine, or nothing does.
+pub(crate) fn is_local(plan: &Plan) -> bool {
     let router = plan.settings.traffic.router;
-    router.is_none_or(|router| router.value == RouterKind::Local)
+    router.is_none_or(|router| matches!(router.value, RouterKind::Local | RouterKind::None))
 }
 
 fn router_of(plan: &Plan, directory: &Path, environment: &Environment) -> Option<Arc<dyn Router>> {

@@ -371,3 +371,6 @@ impl<K: RouteKind> Router for Patched<K> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
