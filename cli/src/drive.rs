@@ -1,5 +1,6 @@
 //! A run in this process: put together, driven to its end, shown while it goes on.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use canary_orchestrator::run::driver::{DriveOptions, End, Handle, Happened};
 use canary_orchestrator::run::session::{Resume, Session};
 use canary_orchestrator::run::store::{RunDirectory, SNAPSHOT_FORMAT, Snapshot};
 use jiff::Timestamp;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::Environment;
@@ -23,6 +24,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::preflight;
 use crate::runs;
+use crate::signals::{Interrupts, Signals};
 use crate::view::afterwards::left_to_do;
 use crate::view::live::{Key, Screen};
 use crate::view::log::Log;
@@ -192,37 +194,69 @@ async fn show(
     let handle = session.handle().clone();
     let plan = Arc::clone(session.plan());
     let ended = CancellationToken::new();
+    let interrupts = Interrupts::new(handle.clone(), environment.who());
+    // From here on no signal ends the process by itself.
+    match Signals::listen() {
+        Ok(signals) => {
+            let talk = (!live).then(|| output.clone());
+            tokio::spawn(signals.obey(interrupts.clone(), talk, ended.clone()));
+        }
+        Err(error) => output.warn(&format!(
+            "signals cannot be caught ({error}): use `canary abort` from another terminal"
+        )),
+    }
     let watcher = match screen {
-        Some((screen, keys)) => tokio::spawn(draw(
+        Some((screen, keys)) => aside(draw(
             run.clone(),
             screen,
             keys,
-            handle.clone(),
-            environment.who(),
+            handle,
+            interrupts,
             ended.clone(),
         )),
         // Listens from here on: the first events happen before the task runs.
-        None => tokio::spawn(print(
+        None => aside(print(
             Arc::clone(&plan),
             handle.happened(),
             output.clone(),
             ended.clone(),
         )),
     };
-    let signals = tokio::spawn(obey_signals(
-        handle,
-        environment.who(),
-        output.clone(),
-        live,
-    ));
     let end = session.drive().await;
     ended.cancel();
-    // The last lines are printed, and the screen is put back, before anything else is said.
-    let _shown = watcher.await;
-    signals.abort();
+    // The last lines are printed, and the screen is put back, before anything else is said; but a terminal that takes
+    // nothing any more is not waited for.
+    let _shown = tokio::time::timeout(LAST_LINES, watcher).await;
     let end = end.map_err(runs::run_error)?;
     finish(&run, &plan, &end, environment, output);
     Ok(end)
+}
+
+/// How long the end waits for a terminal, or whoever reads what is printed.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Does this on a thread of its own: whoever reads stderr may stop reading, and a write that blocks must hold up neither
+/// the run nor an abort. Resolves when it is through.
+fn aside(work: impl Future<Output = ()> + Send + 'static) -> oneshot::Receiver<()> {
+    let (through, is_through) = oneshot::channel();
+    let show = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(work),
+            Err(error) => tracing::warn!(%error, "the run is not shown"),
+        }
+        // Nobody may be waiting any more.
+        let _gone = through.send(());
+    };
+    let started = std::thread::Builder::new()
+        .name("view".to_owned())
+        .spawn(show);
+    if let Err(error) = started {
+        tracing::warn!(%error, "the run is not shown");
+    }
+    is_through
 }
 
 /// The last word: data on stdout. The exit code stays that of the release, whatever becomes of the text.
@@ -294,11 +328,10 @@ async fn draw(
     mut screen: Screen,
     mut keys: mpsc::UnboundedReceiver<Key>,
     handle: Handle,
-    who: String,
+    interrupts: Interrupts,
     ended: CancellationToken,
 ) {
     let mut view = handle.view();
-    let mut interrupts = Interrupts::new(handle, who);
     // Times on the screen go on without anything happening.
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     let opened = (view.borrow().report.at, tokio::time::Instant::now());
@@ -324,64 +357,9 @@ async fn draw(
         tokio::select! {
             changed = view.changed() => if changed.is_err() { return },
             _ = ticks.tick() => {}
-            key = keys.recv() => if key == Some(Key::Interrupt) { interrupts.next(2) },
+            // A terminal that is gone has no keys any more.
+            Some(key) = keys.recv() => if key == Key::Interrupt { interrupts.take(Signal::INT); },
             () = ended.cancelled() => return,
         }
-    }
-}
-
-/// Ctrl-C and SIGTERM: the first aborts, the second leaves at once.
-async fn obey_signals(handle: Handle, who: String, output: Output, quiet: bool) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return output.warn("signals cannot be caught: use `canary abort` from another terminal");
-    };
-    let mut interrupts = Interrupts::new(handle, who);
-    loop {
-        let number = tokio::select! {
-            _ = interrupt.recv() => 2,
-            _ = terminate.recv() => 15,
-        };
-        if !quiet {
-            output.talk(if interrupts.count == 0 {
-                "aborting: traffic goes back first; once more leaves at once"
-            } else {
-                "leaving"
-            });
-        }
-        interrupts.next(number);
-    }
-}
-
-/// Counts what was interrupted.
-struct Interrupts {
-    handle: Handle,
-    who: String,
-    count: u32,
-}
-
-impl Interrupts {
-    fn new(handle: Handle, who: String) -> Self {
-        Self {
-            handle,
-            who,
-            count: 0,
-        }
-    }
-
-    fn next(&mut self, number: i32) {
-        self.count += 1;
-        if self.count > 1 {
-            return self.handle.leave();
-        }
-        let (handle, who) = (self.handle.clone(), self.who.clone());
-        tokio::spawn(async move {
-            let action = OperatorAction::Abort {
-                signal: Some(number),
-            };
-            let _gone = handle.operator(action, who, None).await;
-        });
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod output;
 mod preflight;
 mod runs;
+mod signals;
 mod view;
 mod workflow;
 
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         }
     };
     let output = Output::new(cli.color, &environment);
-    output::log_to_stderr(cli.verbose, &environment);
+    let _last_lines = output::log_to_stderr(cli.verbose, &environment);
     // reqwest and rustls take the process-wide provider; without one, building a client panics.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     match commands::dispatch(cli.command, &environment, &output) {

@@ -2,7 +2,9 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use canary_orchestrator::diagnostic::nearest;
@@ -183,10 +185,30 @@ fn suggest(error: &mut clap::Error, commands: &[&str]) {
 }
 
 /// Diagnostics of the program itself, for people who debug it: `-v`, `-vv`, or `CANARY_LOG=canary=debug`.
-pub(crate) fn log_to_stderr(verbose: u8, environment: &Environment) {
+/// Written by a thread of its own: whoever reads stderr may have stopped reading, and that must hold nothing up. Lines that
+/// nobody takes are dropped. The value given back lets the last lines out when it is dropped.
+pub(crate) fn log_to_stderr(verbose: u8, environment: &Environment) -> Option<Flush> {
     use tracing_subscriber::EnvFilter;
+    if verbose == 0 && environment.get("CANARY_LOG").is_none() {
+        return None;
+    }
+    let (lines, queue) = sync_channel::<Entry>(WAITING);
+    let write = move || {
+        for entry in queue {
+            match entry {
+                Entry::Line(line) => drop(std::io::stderr().write_all(&line)),
+                // Whoever asked may be gone.
+                Entry::Flush(done) => drop(done.send(())),
+            }
+        }
+    };
+    let flush = Flush(lines.clone());
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(write)
+        .ok()?;
     let level = match verbose {
-        0 => "off",
+        0 => "off", // CANARY_LOG says more
         1 => "info",
         2 => "debug",
         _ => "trace",
@@ -197,7 +219,48 @@ pub(crate) fn log_to_stderr(verbose: u8, environment: &Environment) {
     let ansi = environment.stderr_is_terminal && environment.get("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi);
+        .with_writer(move || Lines(lines.clone()))
+        .with_ansi(ansi)
+        // A stderr that is gone must not make it panic.
+        .log_internal_errors(false);
     let _already_set = subscriber.try_init();
+    Some(flush)
+}
+
+/// Lines of the log that may wait for stderr.
+const WAITING: usize = 10_000;
+
+/// How long the end of the program waits for stderr.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+enum Entry {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// One line of the log on its way.
+struct Lines(SyncSender<Entry>);
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        // Full, or over: it is lost, and nothing else is.
+        let _lost = self.0.try_send(Entry::Line(line.to_vec())).is_err();
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets the last lines of the log out when it is dropped.
+pub(crate) struct Flush(SyncSender<Entry>);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let (done, is_done) = sync_channel(1);
+        if self.0.try_send(Entry::Flush(done)).is_ok() {
+            let _late = is_done.recv_timeout(LAST_LINES);
+        }
+    }
 }

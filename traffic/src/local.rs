@@ -18,6 +18,8 @@ use crate::{Observed, Router, RouterError, RouterErrorKind, Weight};
 
 /// How long one call may take, unless told otherwise. The splitter answers from memory; more than this means that it hangs.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Somebody else's change of the weight is seen after this long at the latest.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Largest answer that is read, in bytes; metrics are the largest of them.
 const MAX_ANSWER: usize = 256 * 1024;
 
@@ -262,6 +264,11 @@ impl Router for LocalSplitter {
 
     fn take_off(&self) -> BoxFuture<'_, Result<Observed, RouterError>> {
         Box::pin(self.put(None, Weight::ZERO))
+    }
+
+    /// One request over a Unix socket, answered from memory.
+    fn look_every(&self) -> Option<Duration> {
+        Some(LOOK_EVERY)
     }
 
     fn remove(&self) -> BoxFuture<'_, Result<(), RouterError>> {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -54,6 +55,12 @@ pub trait Router: Send + Sync + fmt::Debug {
 
     /// Writes weight 0 whatever it is now, and reads it back. What this router needs to raise the weight again may stay.
     fn take_off(&self) -> BoxFuture<'_, Result<Observed, RouterError>>;
+
+    /// How often the weight may be read while the canary has traffic, just to see that nobody else changed it. `None`,
+    /// which is the default: reading is dear, or the router has another way of telling; then it is read now and then.
+    fn look_every(&self) -> Option<Duration> {
+        None
+    }
 
     /// Takes the canary off and leaves nothing of ours behind, whichever run made it: as it was before the first
     /// [`set_weight`](Self::set_weight).

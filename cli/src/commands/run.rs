@@ -22,7 +22,8 @@ use crate::workflow::{self, WorkflowOptions};
 
 /// Run a release: a workflow, or the short form
 ///
-/// Ctrl-C and SIGTERM abort it: traffic goes back first. Once more leaves at once; `canary resume` goes on then.
+/// Ctrl-C, SIGTERM and a terminal that goes away (SIGHUP) abort it: traffic goes back first. Ctrl-C or SIGTERM once more
+/// leaves at once; `canary resume` goes on then. Under `nohup` a terminal that goes away changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -2,6 +2,8 @@
 //! terminal before is there again afterwards.
 
 use std::io;
+use std::mem::ManuallyDrop;
+use std::panic;
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
@@ -25,14 +27,23 @@ pub(crate) enum Key {
 /// The alternate screen; dropping it puts the terminal back.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    terminal: ratatui::DefaultTerminal,
+    /// Never dropped: ratatui's own drop prints where the cursor cannot be shown again, and printing on a terminal that is
+    /// gone is a panic.
+    terminal: ManuallyDrop<ratatui::DefaultTerminal>,
     color: bool,
 }
 
 impl Screen {
     /// Switches to it. The keys come on the channel, because a raw terminal sends no signal on Ctrl-C.
     pub(crate) fn enter(color: bool) -> io::Result<(Self, mpsc::UnboundedReceiver<Key>)> {
-        let terminal = ratatui::try_init()?;
+        let said = panic::take_hook();
+        let terminal = ratatui::try_init();
+        // Instead of ratatui's: that prints too, and a panic within a panic ends the process with traffic as it is.
+        panic::set_hook(Box::new(move |info| {
+            let _gone = ratatui::try_restore();
+            said(info);
+        }));
+        let terminal = ManuallyDrop::new(terminal?);
         let (sender, keys) = mpsc::unbounded_channel();
         std::thread::Builder::new()
             .name("keys".to_owned())
@@ -58,7 +69,10 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // A terminal that is gone cannot be put back; saying so on it would be a panic.
+        if let Err(error) = self.terminal.show_cursor().and(ratatui::try_restore()) {
+            tracing::warn!(%error, "the terminal could not be put back");
+        }
     }
 }
 

@@ -153,6 +153,8 @@ impl Log {
             Event::Notified { .. }
             | Event::CostCounted { cost: None }
             | Event::NodeStarted { .. }
+            // Read again at once: that says it.
+            | Event::WeightChanged { .. }
             | Event::Timer => None,
         }
     }
@@ -370,6 +372,7 @@ fn finished(plan: &Plan, node: NodeIndex, attempt: u32, result: &NodeResult) -> 
 pub(crate) fn verb(action: &OperatorAction) -> String {
     match action {
         OperatorAction::Abort { signal: None } => "abort".to_owned(),
+        OperatorAction::Abort { signal: Some(1) } => "abort (its terminal is gone)".to_owned(),
         OperatorAction::Abort { signal: Some(2) } => "abort (Ctrl-C)".to_owned(),
         OperatorAction::Abort {
             signal: Some(signal),

@@ -1,5 +1,6 @@
 //! Tells people through the outbox.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -89,6 +90,16 @@ impl Notifier for OutboxNotifier {
         {
             told(notification.id, "all".to_owned(), Some(error.to_string()));
         }
+    }
+
+    fn waiting(&self) -> BTreeMap<String, u64> {
+        let Some(outbox) = self.outbox.get() else {
+            return BTreeMap::new();
+        };
+        outbox.waiting().unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known what was not sent");
+            BTreeMap::from([("all channels".to_owned(), outbox.left().waiting)])
+        })
     }
 
     fn drain(&self) -> BoxFuture<'static, ()> {

@@ -75,7 +75,11 @@ impl Machine<'_> {
         }
         let says = if check.started.is_some() {
             changed |= self.measure_due(&mut check, Watch::Node(node));
-            self.look(&mut check, recheck)
+            let waited = check.fresh_until;
+            let says = self.look(&mut check, recheck);
+            // What is not fresh is asked for in this very step.
+            changed |= check.fresh_until != waited;
+            says
         } else {
             Says::GoOn
         };
@@ -109,6 +113,7 @@ impl Machine<'_> {
             self.s.traffic.since
         };
         check.until = analyze.duration.map(|duration| after(at, duration));
+        check.fresh_until = None;
         let from = check.since.unwrap_or(at);
         for watch in &mut check.gates {
             let deadline =
@@ -186,6 +191,11 @@ impl Machine<'_> {
 
     /// A measurement came in.
     pub(super) fn measured(&mut self, gate: GateIndex, watch: Watch, measurement: Measurement) {
+        // One from the future would put the next off, for as long as it is ahead.
+        let measurement = Measurement {
+            at: measurement.at.min(self.at),
+            ..measurement
+        };
         match watch {
             Watch::Guard => self.guard_measured(gate, measurement),
             Watch::Node(node) => {
@@ -271,7 +281,7 @@ impl Machine<'_> {
             .iter()
             .map(|one| one.tally.conclude(self.plan.gate(one.gate)));
         match worst(concluded) {
-            Verdict::Pass => Says::Passed,
+            Verdict::Pass => self.passes_if_fresh(check),
             Verdict::Fail => Says::Failed("a gate failed".to_owned()),
             _ => {
                 let undecided = check
@@ -284,6 +294,37 @@ impl Machine<'_> {
                 ))
             }
         }
+    }
+
+    /// A check passes on evidence of its end only: absence of evidence, or a failure within a limit, as the last thing
+    /// that is known of a gate is waited out, and so is a gate that had decided long before.
+    fn passes_if_fresh(&self, check: &mut Check) -> Says {
+        let deadline =
+            |gate: GateIndex| evidence_deadline(self.plan.deadlines.evidence, self.plan.gate(gate));
+        let mut longest = None;
+        for one in &mut check.gates {
+            let gate = self.plan.gate(one.gate);
+            one.again = !one.is_fresh(gate, self.at, deadline(one.gate));
+            if one.again {
+                longest = longest.max(Some(gate.interval.saturating_add(deadline(one.gate))));
+            }
+        }
+        let Some(longest) = longest else {
+            return Says::Passed;
+        };
+        let until = *check.fresh_until.get_or_insert(after(self.at, longest));
+        if self.at < until {
+            return Says::GoOn;
+        }
+        let stale = check.gates.iter().find(|one| one.again);
+        Says::Undecided(stale.map_or_else(
+            || "no gate decided".to_owned(),
+            |one| {
+                let name = &self.plan.gate(one.gate).name;
+                let last = self.gate_sentence(one);
+                format!("{name} had no good evidence at the end of the check; the last: {last}")
+            },
+        ))
     }
 
     /// What a gate says, with the value and the limit.
@@ -355,6 +396,7 @@ fn new_check(analyze: &Analyze) -> Check {
         since: None,
         until: None,
         blocked: false,
+        fresh_until: None,
     }
 }
 

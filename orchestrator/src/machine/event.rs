@@ -72,6 +72,14 @@ pub enum Event {
         /// What was tried and what came back.
         error: String,
     },
+    /// The router was looked at beside everything, or said so by itself: its weight is not the one that was observed last.
+    /// Only a hint: the machine asks for itself.
+    WeightChanged {
+        /// What it is now.
+        weight: Weight,
+        /// Who set it, where the router knows and it was not us.
+        foreign: Option<String>,
+    },
     /// What the canary cost so far was counted.
     CostCounted {
         /// Requests that the canary answered, and how many of them badly; `None`: not known.
@@ -119,6 +127,9 @@ pub struct ProcessMark {
     pub start_ticks: u64,
     /// Boot id of the machine.
     pub boot: String,
+    /// What processes of the attempt carry in their environment (`CANARY_PROCESS`): finds those that left the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// How an attempt ended.
@@ -165,7 +176,7 @@ pub struct Cost {
 pub enum OperatorAction {
     /// Take traffic off at once and go back.
     Abort {
-        /// The signal that asked for it, where one did (2 or 15): it chooses the exit code.
+        /// The signal that asked for it, where one did (1, 2 or 15): it chooses the exit code.
         signal: Option<i32>,
     },
     /// Go on: past a pause, a blocked check, a running soak, or an approval. Full: straight to 100 %.

@@ -5,6 +5,7 @@ mod approval;
 mod bounds;
 mod check;
 mod command;
+mod decide;
 mod describe;
 mod edges;
 mod event;

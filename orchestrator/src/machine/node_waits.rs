@@ -132,7 +132,16 @@ impl Reader<'_> {
                     ));
                     return;
                 }
-                if let (Some(until), false) = (check.until, check.blocked) {
+                if let (Some(until), false) = (check.fresh_until, check.blocked) {
+                    waits.push(Wait {
+                        until: Some(until),
+                        unblock: Some(PROMOTE.to_owned()),
+                        ..wait(
+                            format!("fresh evidence for the end of {id}"),
+                            "it passes when the last thing that is known of each gate is good and not old",
+                        )
+                    });
+                } else if let (Some(until), false) = (check.until, check.blocked) {
                     waits.push(Wait {
                         since: check.started,
                         until: Some(until),

@@ -22,8 +22,11 @@ impl Machine<'_> {
         if self.s.cost.asked && !self.s.cost.answered {
             self.s.cost.asked = false;
         }
+        let moved = self.s.traffic.moved;
         match &mut self.s.stage {
-            Stage::Failing(failing) if failing.needs_zero => {
+            // Also where traffic was known to be off: nobody looked since.
+            Stage::Failing(failing) if !failing.hold && (failing.needs_zero || moved) => {
+                failing.needs_zero = true;
                 failing.zero_seen = false;
                 self.write_off();
             }

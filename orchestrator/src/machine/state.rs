@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use canary_traffic::Weight;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -292,6 +293,16 @@ impl State {
             }
             _ => false,
         }
+    }
+
+    /// The weight that was observed last, while the canary has, or should have, traffic and nothing is being asked of the
+    /// router: a router that says something else was changed by somebody.
+    pub fn weight_to_watch(&self) -> Option<Weight> {
+        let traffic = &self.traffic;
+        let observed = traffic.observed?;
+        let on = !observed.is_zero() || !traffic.desired.is_zero();
+        let settled = self.forward() && !self.promoted && traffic.out.is_none();
+        (on && settled && traffic.moved).then_some(observed)
     }
 
     /// Evidence from before this time says nothing about the present weight.

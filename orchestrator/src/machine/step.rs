@@ -101,6 +101,7 @@ impl Machine<'_> {
                 attempt,
                 finished,
             } => self.node_verified(node, attempt, finished),
+            Event::WeightChanged { .. } => self.weight_changed(),
             Event::Measured {
                 gate,
                 watch,

@@ -152,6 +152,8 @@ impl Machine<'_> {
             || (traffic.since.is_none() && !traffic.desired.is_zero())
         {
             Some("the weight is not in force yet")
+        } else if traffic.failing_since.is_some() {
+            Some("the router does not follow yet")
         } else if !traffic.desired.is_zero() && traffic.evidence.is_none() {
             Some("nothing has judged the canary at this weight yet")
         } else {

@@ -126,7 +126,7 @@ impl Reader<'_> {
                         .as_deref()
                         .unwrap_or("the router has not confirmed it yet");
                     let why = format!(
-                        "traffic is being taken off the canary: {problem}; it is written again and again"
+                        "weight 0 % is requested and not yet effective: {problem}; it is written again and again"
                     );
                     waits.push(Wait {
                         since: Some(failing.since),

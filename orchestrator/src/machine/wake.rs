@@ -138,6 +138,10 @@ impl Machine<'_> {
                         Why::Gate(one.gate),
                     );
                 }
+                earliest.offer(
+                    check.fresh_until.filter(|until| *until > self.at),
+                    Why::Node(node, "fresh evidence for the end of the check"),
+                );
                 if !waiting && !check.blocked {
                     earliest.offer(
                         check.until.filter(|until| *until > self.at),

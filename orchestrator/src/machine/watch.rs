@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::event::Watch;
 use super::state::State;
-use super::step::after;
+use super::step::{after, before};
 use crate::plan::{GateIndex, NodeIndex};
 
 /// A measurement that is not answered for this long counts as an error; sources have shorter timeouts of their own.
@@ -40,6 +40,8 @@ pub(super) struct GateWatch {
     pub started: Option<Timestamp>,
     /// Absence of data counts from then on.
     pub data_due: Option<Timestamp>,
+    /// It has decided, and is measured again because that was too long before the end of its check.
+    pub again: bool,
 }
 
 impl GateWatch {
@@ -54,6 +56,7 @@ impl GateWatch {
             passed: false,
             started: None,
             data_due: None,
+            again: false,
         }
     }
 
@@ -62,6 +65,7 @@ impl GateWatch {
         self.started = Some(at);
         self.data_due = Some(after(at, evidence_deadline));
         self.passed = false;
+        self.again = false;
         if self.asked.take().is_some() {
             self.stale = self.stale.saturating_add(1);
         }
@@ -97,9 +101,12 @@ impl GateWatch {
             return None;
         }
         let started = self.started?;
-        let next = self.tally.next_at(gate, started)?;
+        let next = self
+            .tally
+            .next_at(gate, started)
+            .or(self.again.then_some(started))?;
         let earliest = match &self.last {
-            Some(last) if last.at >= started && self.is_forgotten() => {
+            Some(last) if last.at >= started && (self.again || self.is_forgotten()) => {
                 after(last.at, pause(gate, last.phase).max(CLOSEST))
             }
             Some(last) if last.at >= started => after(last.at, CLOSEST),
@@ -137,6 +144,15 @@ impl GateWatch {
         (last.no_data && last.at < due).then_some(due)
     }
 
+    /// It was measured with data, not longer than an interval and the evidence deadline ago. Whether a failure is
+    /// tolerated is for the limits to say, not for this.
+    pub(super) fn is_fresh(&self, gate: &Gate, at: Timestamp, evidence_deadline: Duration) -> bool {
+        let oldest = before(at, gate.interval.saturating_add(evidence_deadline));
+        self.last
+            .as_ref()
+            .is_some_and(|last| matches!(last.phase, Phase::Pass | Phase::Fail) && last.at >= oldest)
+    }
+
     /// The measurement is evidence for nothing yet.
     pub(super) fn pending(&self) -> bool {
         match (&self.last, self.data_due) {
@@ -169,6 +185,8 @@ pub(super) struct Check {
     pub until: Option<Timestamp>,
     /// It ended without a decision: it goes on being measured.
     pub blocked: bool,
+    /// It would have passed, but some evidence is not fresh: that is waited for until then.
+    pub fresh_until: Option<Timestamp>,
 }
 
 /// 100 % is watched before it counts.

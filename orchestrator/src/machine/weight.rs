@@ -97,6 +97,13 @@ impl Machine<'_> {
         }
     }
 
+    /// Somebody changed the weight, as it seems: it is read at once, and what comes back decides.
+    pub(super) fn weight_changed(&mut self) {
+        if self.s.weight_to_watch().is_some() {
+            self.observe();
+        }
+    }
+
     /// The desired weight is read back and the data plane follows.
     pub(super) fn in_force(&mut self, written: bool) {
         let at = self.at;

@@ -107,6 +107,8 @@ pub(super) async fn verify(
     };
     let mut request = request(attempt, &process, shell_argv(script, bash), exports)?;
     request.timeout = Some(attempt.node.timeout.unwrap_or(VERIFY_TIMEOUT));
+    // Not the attempt's own: what that left behind is ended before this is asked.
+    request.tag = request.tag.map(|tag| tag + "/verify");
     let finished = process::run(request, |_| async {}, cancel).await?;
     match finished.exit {
         Exit::Code(0) => Ok(true),
@@ -170,6 +172,10 @@ fn request(
         log: Some(attempt.context.log.clone()),
         redactor: attempt.redactor.clone(),
         input: None,
+        tag: Some(format!(
+            "{}/{}/{}",
+            shared.run, attempt.node.id, attempt.context.attempt
+        )),
     })
 }
 

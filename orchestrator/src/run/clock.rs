@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
@@ -45,12 +45,30 @@ pub async fn within<T>(
 
 /// The real clock: the monotonic clock, anchored once.
 ///
-/// A wall clock that is set back or forth during the run changes nothing. Time in which the machine sleeps is not
-/// counted: nothing was watched then.
+/// A wall clock that is set back or forth during the run changes nothing. Time in which the machine sleeps counts (on
+/// Linux; elsewhere the system does not say): otherwise the run would ask its sources for times long past, and would not
+/// see that nothing was watched.
 #[derive(Debug, Clone, Copy)]
 pub struct MonotonicClock {
     anchor: Timestamp,
-    start: Instant,
+    start: Duration,
+}
+
+/// Time since the machine was started, sleep included.
+#[cfg(target_os = "linux")]
+fn ticks() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
+
+/// Time since this was asked first.
+#[cfg(not(target_os = "linux"))]
+fn ticks() -> Duration {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "this is the clock of the shell")]
+    FIRST.get_or_init(Instant::now).elapsed()
 }
 
 impl MonotonicClock {
@@ -58,7 +76,7 @@ impl MonotonicClock {
     /// back since.
     pub fn start(not_before: Option<Timestamp>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the clock of the shell")]
-        let (wall, start) = (Timestamp::now(), Instant::now());
+        let (wall, start) = (Timestamp::now(), ticks());
         Self {
             anchor: not_before.map_or(wall, |bound| wall.max(bound)),
             start,
@@ -68,7 +86,7 @@ impl MonotonicClock {
 
 impl Clock for MonotonicClock {
     fn now(&self) -> Timestamp {
-        after(self.anchor, self.start.elapsed())
+        after(self.anchor, ticks().saturating_sub(self.start))
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {

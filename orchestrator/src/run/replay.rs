@@ -155,6 +155,7 @@ fn fits(plan: &Plan, event: &Event) -> bool {
         | Event::Resumed
         | Event::WeightObserved { .. }
         | Event::WeightFailed { .. }
+        | Event::WeightChanged { .. }
         | Event::CostCounted { .. }
         | Event::Timer
         | Event::Operator { .. }

@@ -17,7 +17,7 @@ use super::clock::{Clock, within};
 use crate::machine::backoff;
 
 /// Bound of one call, should the router not keep its own.
-const BOUND: Duration = Duration::from_secs(10);
+pub(crate) const BOUND: Duration = Duration::from_secs(10);
 
 /// Calls that write 0 at the same time, should they hang.
 const MOST_ZEROS: u32 = 3;

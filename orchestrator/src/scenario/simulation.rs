@@ -312,6 +312,7 @@ impl<'p, W: World> Simulation<'p, W> {
                     pid: u32::try_from(self.sequence).unwrap_or(1),
                     start_ticks: 1,
                     boot: "simulated".to_owned(),
+                    tag: None,
                 });
                 let started = Event::NodeStarted {
                     node,

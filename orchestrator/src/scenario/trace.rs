@@ -105,6 +105,10 @@ fn event(plan: &Plan, event: &Event) -> String {
                 measurement.message
             )
         }
+        Event::WeightChanged { weight, foreign } => {
+            let who = foreign.as_deref().unwrap_or("somebody");
+            format!("the router says {weight} now, set by {who}")
+        }
         Event::WeightObserved {
             weight,
             pending,

@@ -220,7 +220,7 @@ struct Doubt {
 fn killed_while_slow_runs(runtime: &str) -> Doubt {
     let sandbox = Sandbox::new();
     let gate = Gate::new(&sandbox, "gate");
-    let script = "\"echo started >> ran; sleep 1000 & echo $! >> pids; echo $$ >> pids; read _ < gate; kill $!; echo finished >> ran\"";
+    let script = "\"echo started >> ran; setsid sh -c 'echo $$ >> pids; exec sleep 1000' & sleep 1000 & echo $! >> pids; echo $$ >> pids; read _ < gate; kill $!; echo finished >> ran\"";
     let nodes = [
         cli("slow", script, runtime),
         cli("next", "echo next >> ran", ""),
@@ -233,10 +233,10 @@ fn killed_while_slow_runs(runtime: &str) -> Doubt {
     );
     let mut run = sandbox.start(&["run", "shop.yaml", "--yes"]);
     run.run_id();
-    let processes: Vec<u32> = eventually("both processes", || {
+    let processes: Vec<u32> = eventually("all processes", || {
         let text = sandbox.text("pids");
         let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        (pids.len() == 2 && text.ends_with('\n')).then_some(pids)
+        (pids.len() == 3 && text.ends_with('\n')).then_some(pids)
     });
     run.signal(Signal::KILL);
     run.finish().exits(128 + 9);
@@ -341,4 +341,62 @@ fn in_doubt_a_person_may_have_it_run_again() {
     doubt.gate.let_through();
     retried.finish().exits(0);
     doubt.is_completed("started\nstarted\nfinished\nnext\n");
+}
+
+#[test]
+fn a_signal_while_a_command_in_doubt_is_verified_aborts_at_once() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        let doubt = killed_while_slow_runs(
+            "      verify: \"echo asked >> asked; echo $$ >> verifies; exec sleep 1000\"\n",
+        );
+        let resumed = doubt.sandbox.start(&["resume"]);
+        eventually("the question", || {
+            (doubt.sandbox.text("asked") == "asked\n").then_some(())
+        });
+        doubt.nothing_is_left();
+        let asked = Instant::now();
+        resumed.signal(signal);
+        let said = resumed.finish();
+        assert_eq!(said.code, code, "{}", said.all());
+        assert!(
+            asked.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            asked.elapsed()
+        );
+        let verify: u32 = doubt
+            .sandbox
+            .text("verifies")
+            .trim()
+            .parse()
+            .expect("a pid");
+        eventually("the end of the question", || {
+            (!is_alive(verify)).then_some(())
+        });
+        let status = doubt.sandbox.status("shop-1");
+        assert_eq!(outcome(&status).as_deref(), Some("aborted"));
+        assert_eq!(doubt.sandbox.text("ran"), "started\n");
+    }
+}
+
+#[test]
+fn an_abort_of_a_run_that_is_just_being_resumed_takes_traffic_off() {
+    let cut = Try::new(200);
+    // With 10 %, whatever else is going on.
+    let mut run = cut.run();
+    run.expect("canary gets 10 %");
+    run.signal(Signal::KILL);
+    run.finish();
+    assert_eq!(cut.shop.proxy.weight(), 10.0);
+    let resumed = cut.sandbox.start(&["resume", "shop-1"]);
+    let said = cut.sandbox.canary(&["abort", "shop-1"]);
+    assert!(!said.all().contains("panicked"), "{}", said.all());
+    resumed.finish();
+    let status = cut.sandbox.status("shop-1");
+    assert_eq!(
+        outcome(&status).as_deref(),
+        Some("aborted"),
+        "{}",
+        said.all()
+    );
+    assert_eq!(cut.shop.proxy.weight(), 0.0);
 }

@@ -9,5 +9,6 @@ mod operate;
 mod osoplog;
 mod release;
 mod seeds;
+mod signals;
 mod stories;
 mod words;

@@ -1,6 +1,6 @@
 //! The invariants, watched from outside: from events and commands alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use canary_analyzer::gate::Phase;
 use canary_traffic::Weight;
@@ -9,7 +9,7 @@ use proptest::prelude::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
 
 use crate::machine::{Command, Event, NodeStatus, OperatorAction, Outcome, Topic, Watch, report};
-use crate::plan::{Action, GateIndex, NodeIndex, Plan};
+use crate::plan::{Action, EdgeMode, GateIndex, NodeIndex, OnFailure, Plan, SwitchCase};
 use crate::scenario::simulation::{Moment, Simulation, replay};
 use crate::scenario::trace::trace;
 use crate::scenario::world::World;
@@ -20,6 +20,8 @@ use crate::scenario::world::World;
 struct Outsider {
     /// The weight that was commanded last.
     commanded: Weight,
+    /// It was seen in force since then.
+    landed: bool,
     /// The last weight known to be in force.
     in_force: Option<Weight>,
     writes: BTreeMap<u64, Option<Weight>>,
@@ -28,8 +30,29 @@ struct Outsider {
     off: bool,
     moved: bool,
     failing: bool,
-    /// Something passed, asked for after the weight came into force, or a person decided.
+    /// A guard or all gates of a check passed, asked for after the weight came into force, or a query that an edge judges
+    /// answered, or a person decided.
     evidence: bool,
+    /// Gates of checks that passed since then.
+    passed: BTreeSet<(NodeIndex, GateIndex)>,
+    /// A person decided about the weight in this very moment.
+    person: bool,
+    /// The weight was seen at, and who saw it.
+    seen_at: Option<Timestamp>,
+    /// Since when 100 % is in force.
+    full_since: Option<Timestamp>,
+    /// A guard passed since then.
+    full_judged: bool,
+    /// 100 % was watched for as long as the bake, and the workload's turn came.
+    baked: bool,
+    /// A person let the bake end, or took a weight as it is.
+    hurried: bool,
+    paused: bool,
+    /// When the run began to go back.
+    failing_at: Option<Timestamp>,
+    /// Tasks that began and were not seen to end; after a crash they are in doubt.
+    open: BTreeSet<NodeIndex>,
+    doubtful: BTreeSet<NodeIndex>,
     asked: BTreeMap<(GateIndex, Watch), Timestamp>,
     stale: BTreeMap<(GateIndex, Watch), u32>,
     started: BTreeMap<NodeIndex, bool>,
@@ -43,6 +66,7 @@ struct Outsider {
 impl Outsider {
     fn anchor(&mut self, at: Timestamp) {
         self.evidence = false;
+        self.passed.clear();
         for (key, asked) in std::mem::take(&mut self.asked) {
             // What was asked two minutes ago will not be answered any more.
             if at.duration_since(asked).as_secs() < 120 {
@@ -60,11 +84,13 @@ impl Outsider {
         {
             self.anchor(due);
             self.in_force = None;
+            self.full_since = None;
         }
         self.due = moment.wake.as_ref().map(|wake| wake.at);
     }
 
-    fn event(&mut self, at: Timestamp, event: &Event) {
+    fn event(&mut self, plan: &Plan, at: Timestamp, event: &Event) {
+        self.person = false;
         match event {
             Event::WeightObserved {
                 command,
@@ -81,7 +107,15 @@ impl Outsider {
                         self.evidence = false;
                     }
                 }
+                self.landed |= *weight == self.commanded;
                 self.in_force = Some(*weight);
+                self.seen_at = Some(at);
+                if *weight != Weight::FULL {
+                    self.full_since = None;
+                } else if write.is_some() || self.full_since.is_none() {
+                    self.full_since = Some(at);
+                    self.full_judged = false;
+                }
                 self.off = weight.is_zero();
                 if !weight.is_zero() {
                     self.moved = true;
@@ -92,7 +126,21 @@ impl Outsider {
                 self.stale.clear();
                 self.anchor(at);
                 self.in_force = None;
+                self.full_since = None;
                 self.off = false;
+                self.doubtful.append(&mut self.open);
+            }
+            Event::NodeStarted { node, .. } => {
+                if matches!(plan.nodes[node.0].action, Action::Task(_)) {
+                    self.open.insert(*node);
+                }
+            }
+            Event::NodeVerified {
+                node,
+                finished: Ok(_),
+                ..
+            } => {
+                self.doubtful.remove(node);
             }
             Event::Measured {
                 gate,
@@ -104,13 +152,38 @@ impl Outsider {
                     && *stale > 0
                 {
                     *stale -= 1;
-                } else if self.asked.remove(&key).is_some() {
-                    self.evidence |= measurement.phase == Phase::Pass;
+                } else if self.asked.remove(&key).is_some() && measurement.phase == Phase::Pass {
+                    self.evidence |= match watch {
+                        Watch::Guard => {
+                            self.full_judged = true;
+                            true
+                        }
+                        // One gate of a check is not the check.
+                        Watch::Node(node) => {
+                            self.passed.insert((*node, *gate));
+                            let Action::Analyze(check) = &plan.nodes[node.0].action else {
+                                return;
+                            };
+                            check
+                                .gates
+                                .iter()
+                                .all(|gate| self.passed.contains(&(*node, *gate)))
+                        }
+                    };
                 }
             }
             Event::NodeFinished { node, result, .. } => {
                 let done = result.status == NodeStatus::Completed;
-                self.evidence |= done && self.started.contains_key(node);
+                self.open.remove(node);
+                // An answer judges nothing by itself: an edge that reads it does.
+                let judged = plan.edges.iter().any(|edge| {
+                    edge.from == *node
+                        && matches!(
+                            edge.mode,
+                            EdgeMode::Conditional(_) | EdgeMode::Switch(SwitchCase::When(_))
+                        )
+                });
+                self.evidence |= done && judged && self.started.contains_key(node);
                 if done {
                     self.completed.insert(*node, true);
                 }
@@ -118,13 +191,40 @@ impl Outsider {
             Event::Operator {
                 action: OperatorAction::Promote { .. },
                 ..
-            } => self.evidence = true,
+            } => {
+                // To go on after a pause is no word about the canary; whether there was also a block cannot be seen here.
+                self.evidence = true;
+                self.person = true;
+                self.hurried = true;
+                self.paused = false;
+                self.doubtful.clear();
+            }
             Event::Operator {
                 action: OperatorAction::Retry,
                 ..
-            } => self.retried = true,
+            } => {
+                self.retried = true;
+                self.person = true;
+                self.doubtful.clear();
+            }
+            Event::Operator {
+                action: OperatorAction::Pause,
+                ..
+            } => self.paused = self.failing_at.is_none(),
+            Event::Operator {
+                action: OperatorAction::Resume,
+                ..
+            } => self.paused = false,
             _ => {}
         }
+    }
+
+    /// 100 % was watched, and judged where there is a guard, for as long as the bake; or a person said that it need not be.
+    fn is_baked(&self, plan: &Plan, at: Timestamp) -> bool {
+        let watched = self
+            .full_since
+            .is_some_and(|since| at.duration_since(since).unsigned_abs() >= plan.bake);
+        self.hurried || watched && (self.full_judged || plan.guards.is_empty())
     }
 
     fn commands(&mut self, plan: &Plan, moment: &Moment) -> Result<(), TestCaseError> {
@@ -160,20 +260,35 @@ impl Outsider {
                         !self.failing || weight.is_zero(),
                         "the weight rose after a failure: {moment:?}"
                     );
-                    let from = self.in_force.unwrap_or(self.commanded).max(Weight::ZERO);
-                    if *weight > from && !from.is_zero() && *weight > self.commanded {
+                    let from = self.in_force.unwrap_or(self.commanded);
+                    if *weight > from {
+                        // Also back to what this run had set: somebody else took it down, and only a person overrules that.
                         prop_assert!(
-                            self.evidence,
+                            from.is_zero() && (self.commanded.is_zero() || !self.landed)
+                                || self.evidence
+                                || self.person,
                             "{from} -> {weight} without fresh evidence: {moment:?}"
                         );
                         prop_assert!(
-                            self.in_force.is_some(),
+                            self.in_force.is_some() || self.person,
                             "{from} -> {weight} on an unknown weight: {moment:?}"
+                        );
+                        prop_assert!(
+                            !self.paused || self.person,
+                            "{from} -> {weight} while the run is paused: {moment:?}"
+                        );
+                        prop_assert!(
+                            self.person
+                                || self.seen_at.is_some_and(|seen| {
+                                    moment.at.duration_since(seen).as_secs() <= 120
+                                }),
+                            "{from} -> {weight} on a weight that was not looked at: {moment:?}"
                         );
                     }
                     self.writes.insert(*command, Some(*weight));
                     self.last_question = *command;
                     self.commanded = *weight;
+                    self.landed = false;
                     self.moved |= !weight.is_zero();
                     self.off = false;
                 }
@@ -199,8 +314,52 @@ impl Outsider {
                         plan.node(*node).id
                     );
                     self.started.insert(*node, true);
+                    if matches!(plan.node(*node).action, Action::Promote) {
+                        prop_assert!(
+                            self.baked || self.is_baked(plan, moment.at),
+                            "the workload is promoted without a bake: {moment:?}"
+                        );
+                        self.baked = true;
+                    }
+                    let name = &plan.node(*node).id;
+                    prop_assert!(
+                        !self.paused || self.failing || self.person,
+                        "{name} starts while the run is paused: {moment:?}"
+                    );
+                    prop_assert!(
+                        plan.node(*node).idempotent
+                            || self.failing
+                            || !self.doubtful.contains(node),
+                        "{name} is in doubt and runs again: {moment:?}"
+                    );
+                    // Weight 0 comes before the way back, for as long as that can be hoped for.
+                    let patient = self
+                        .failing_at
+                        .is_some_and(|since| moment.at.duration_since(since).as_secs() < 10);
+                    prop_assert!(
+                        !patient || !self.moved || self.off || plan.on_failure == OnFailure::Hold,
+                        "{name} starts before traffic is off: {moment:?}"
+                    );
                 }
-                Command::Notify(news) if news.topic == Topic::Failing => self.failing = true,
+                Command::Notify(news) if news.topic == Topic::Failing => {
+                    let hold = plan.on_failure == OnFailure::Hold;
+                    prop_assert!(
+                        hold || !self.moved
+                            || self.off
+                            || moment
+                                .commands
+                                .first()
+                                .is_some_and(Command::takes_traffic_off),
+                        "a failure must take traffic off first: {moment:?}"
+                    );
+                    self.failing = true;
+                    self.failing_at = Some(moment.at);
+                    self.paused = false;
+                }
+                // What it came to is decided, whether or not its end is seen.
+                Command::CancelNode { node, .. } => {
+                    self.open.remove(node);
+                }
                 Command::Finish { outcome } => self.ended = Some(*outcome),
                 _ => {}
             }
@@ -221,7 +380,7 @@ pub(super) fn watch<W: World>(
         while seen < simulation.moments.len() {
             let moment = simulation.moments[seen].clone();
             outsider.gap(&moment);
-            outsider.event(moment.at, &moment.event);
+            outsider.event(plan, moment.at, &moment.event);
             if let Err(error) = outsider.commands(plan, &moment) {
                 let trace = trace(plan, &simulation.moments);
                 return Err(TestCaseError::fail(format!("{error}\n{trace}")));
@@ -268,13 +427,32 @@ pub(super) fn watch<W: World>(
     prop_assert_eq!(&replay(plan, &simulation.moments), simulation.state());
     match simulation.state().outcome() {
         // A person may have taken somebody else's 100 % as it is.
-        Some(Outcome::Promoted) => prop_assert!(
-            outsider.commanded == Weight::FULL || outsider.in_force == Some(Weight::FULL),
-            "promoted with {}:\n{}",
-            outsider.commanded,
+        Some(Outcome::Promoted) => {
+            prop_assert!(
+                outsider.commanded == Weight::FULL || outsider.in_force == Some(Weight::FULL),
+                "promoted with {}:\n{}",
+                outsider.commanded,
+                trace(plan, &simulation.moments)
+            );
+            prop_assert!(
+                outsider.baked || outsider.is_baked(plan, simulation.now()),
+                "promoted without a bake:\n{}",
+                trace(plan, &simulation.moments)
+            );
+        }
+        Some(Outcome::Held) => prop_assert!(
+            plan.on_failure == OnFailure::Hold,
+            "held, and nobody asked for that:\n{}",
             trace(plan, &simulation.moments)
         ),
-        Some(Outcome::Held) => {}
+        // At weight 0, and seen to be: what was only written may not have arrived.
+        Some(Outcome::RolledBack { .. } | Outcome::Aborted { .. }) => prop_assert!(
+            outsider.commanded.is_zero() && (outsider.off || !outsider.moved),
+            "ended with {} and off: {}:\n{}",
+            outsider.commanded,
+            outsider.off,
+            trace(plan, &simulation.moments)
+        ),
         Some(_) => prop_assert!(
             outsider.commanded.is_zero(),
             "ended with {}:\n{}",
@@ -290,5 +468,41 @@ pub(super) fn watch<W: World>(
             );
         }
     }
+    if simulation.state().outcome() == Some(Outcome::Held) {
+        abort_what_was_held(plan, simulation, &outsider)?;
+    }
+    Ok(())
+}
+
+/// A run that ended with its weight held is aborted like any other.
+fn abort_what_was_held<W: World>(
+    plan: &Plan,
+    simulation: &mut Simulation<'_, W>,
+    outsider: &Outsider,
+) -> Result<(), TestCaseError> {
+    simulation.feed(Event::Operator {
+        action: OperatorAction::Abort { signal: None },
+        by: "ann".to_owned(),
+        reason: None,
+    });
+    let first = simulation
+        .moments
+        .last()
+        .and_then(|moment| moment.commands.first());
+    prop_assert!(
+        !outsider.moved || outsider.off || first.is_some_and(Command::takes_traffic_off),
+        "an abort of what was held must take traffic off first:\n{}",
+        trace(plan, &simulation.moments)
+    );
+    while simulation.state().outcome().is_none() && simulation.advance() {}
+    prop_assert!(
+        matches!(
+            simulation.state().outcome(),
+            Some(Outcome::Aborted { .. } | Outcome::Failed | Outcome::Held)
+        ),
+        "an abort of what was held ends as {:?}:\n{}",
+        simulation.state().outcome(),
+        trace(plan, &simulation.moments)
+    );
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod cases;
+mod fresh;
 mod laws;
 mod properties;
 mod small_graphs;

@@ -7,28 +7,31 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::time::{Instant, sleep};
 
+use super::strays;
 use crate::machine::ProcessMark;
 
 /// How long a group has between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 /// How long the kernel may take to end a group after SIGKILL, before it is reported as not ended.
-const AFTER_KILL: Duration = Duration::from_secs(5);
+pub(super) const AFTER_KILL: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at a group: there is no event for "the last of a group has gone".
-const LOOK: Duration = Duration::from_millis(10);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// What the kernel says of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    zombie: bool,
-    group: u32,
-    start_ticks: u64,
+pub(super) struct Stat {
+    pub(super) zombie: bool,
+    pub(super) parent: u32,
+    pub(super) group: u32,
+    pub(super) start_ticks: u64,
 }
 
 /// Marks a process that is alive or not yet reaped. `None` where the system has no `/proc`.
-pub(super) fn mark(pid: u32) -> Option<ProcessMark> {
+pub(super) fn mark(pid: u32, tag: Option<&str>) -> Option<ProcessMark> {
     Some(ProcessMark {
+        tag: tag.map(str::to_owned),
         pid,
         start_ticks: stat(pid)?.start_ticks,
         boot: boot()?,
@@ -48,8 +51,27 @@ pub enum Ended {
 
 /// Ends what is left of the group, if and only if it is the same one: after a reboot, or if the process id now
 /// belongs to somebody else, nothing is touched. Where the leader has gone, the others are known by the run id in
-/// their environment.
+/// their environment. What left the group is known by the tag of the attempt.
 pub async fn end_process(mark: &ProcessMark, run: &str) -> Ended {
+    if boot().is_some_and(|boot| boot != mark.boot) {
+        return Ended::Gone;
+    }
+    let strays = async {
+        match &mark.tag {
+            Some(tag) => strays::end(tag, Some(mark.pid)).await,
+            None => (0, Vec::new()),
+        }
+    };
+    let (group, (strays, left)) = tokio::join!(end_group(mark, run), strays);
+    match group {
+        Ended::Unknown => Ended::Unknown,
+        _ if !left.is_empty() => Ended::Unknown,
+        Ended::Gone if strays > 0 => Ended::Killed,
+        ended @ (Ended::Gone | Ended::Killed) => ended,
+    }
+}
+
+async fn end_group(mark: &ProcessMark, run: &str) -> Ended {
     let Some(group) = Pid::from_raw(i32::try_from(mark.pid).unwrap_or_default()) else {
         return Ended::Unknown;
     };
@@ -155,7 +177,7 @@ fn boot() -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-fn stat(pid: u32) -> Option<Stat> {
+pub(super) fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
@@ -165,6 +187,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     Some(Stat {
         zombie: matches!(*fields.first()?, "Z" | "X"),
+        parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
@@ -181,6 +204,7 @@ mod tests {
             parse_stat(text),
             Some(Stat {
                 zombie: true,
+                parent: 1,
                 group: 42,
                 start_ticks: 987_654
             })
@@ -190,7 +214,7 @@ mod tests {
 
     #[test]
     fn this_process_can_be_marked() {
-        let mark = mark(std::process::id()).unwrap();
+        let mark = mark(std::process::id(), None).unwrap();
         assert!(mark.start_ticks > 0 && mark.boot.len() == 36);
     }
 }

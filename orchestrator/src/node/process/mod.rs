@@ -7,11 +7,14 @@
 //!
 //! **The end.** The group ends with its leader: what a script left running in the background is ended too (it has half a
 //! second to end by itself). On timeout and on cancel the group gets SIGTERM, five seconds later SIGKILL. The leader is
-//! reaped last, so that the group's number cannot come to belong to somebody else while it is being signalled.
+//! reaped last, so that the group's number cannot come to belong to somebody else while it is being signalled. What left
+//! the group is ended with it on timeout and on cancel; when a command comes to its own end, what it put into a session of
+//! its own (`setsid`) lives on: that is how a node starts a service.
 
 mod capture;
 mod find;
 mod group;
+mod strays;
 mod words;
 
 use std::ffi::OsString;
@@ -71,6 +74,8 @@ pub struct Request {
     pub redactor: Redactor,
     /// What the command reads on stdin; `None`: nothing.
     pub input: Option<Vec<u8>>,
+    /// Names the attempt among all attempts of all runs: by it processes are found that left the group.
+    pub tag: Option<String>,
 }
 
 /// How it went. Stdout and stderr are as they came: not redacted.
@@ -89,12 +94,16 @@ pub struct Finished {
 /// Ends the group if the work is dropped half way.
 struct Group {
     id: Option<Pid>,
+    tag: Option<String>,
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             group::signal(id, Signal::KILL);
+            if let Some(tag) = &self.tag {
+                strays::kill(tag);
+            }
         }
     }
 }
@@ -117,7 +126,10 @@ pub async fn run<F: Future<Output = ()>>(
         .ok()
         .and_then(Pid::from_raw)
         .ok_or("the system gave a process id that is none")?;
-    let mut group = Group { id: Some(pid) };
+    let mut group = Group {
+        id: Some(pid),
+        tag: request.tag.clone(),
+    };
 
     let log = capture::Log::create(request.log.as_deref()).await;
     let (stdout, stderr) = (Captured::default(), Captured::default());
@@ -139,7 +151,7 @@ pub async fn run<F: Future<Output = ()>>(
         )));
     }
 
-    started(group::mark(id)).await;
+    started(group::mark(id, request.tag.as_deref())).await;
 
     let gate = child.stdin.take();
     let mut feeding = None;
@@ -169,7 +181,15 @@ pub async fn run<F: Future<Output = ()>>(
     } else {
         Duration::ZERO
     };
-    let all_gone = group::end(pid, first).await;
+    // What a command that came to its end put into the background on purpose, in a session of its own, lives on; what
+    // an ended command leaves does not.
+    let strays = async {
+        match &request.tag {
+            Some(tag) if !matches!(why, Stop::Ended) => strays::end(tag, Some(id)).await.1,
+            _ => Vec::new(),
+        }
+    };
+    let (all_gone, strays) = tokio::join!(group::end(pid, first), strays);
     let status = if all_gone || matches!(why, Stop::Ended) {
         group.id = None;
         child
@@ -184,7 +204,8 @@ pub async fn run<F: Future<Output = ()>>(
     if let Some(feeding) = feeding {
         feeding.abort();
     }
-    let mut note = None;
+    let mut note = (!strays.is_empty())
+        .then(|| format!("processes that left the group could not be ended: {strays:?}"));
     for pump in &mut pumps {
         if timeout(DRAIN, &mut *pump).await.is_err() {
             pump.abort();
@@ -233,6 +254,7 @@ fn spawn(request: &Request, program: &std::path::Path) -> Result<Child, String> 
                 .iter()
                 .map(|(name, value)| (name, value)),
         )
+        .envs(request.tag.iter().map(|tag| (strays::TAG, tag)))
         .current_dir(&request.directory)
         .process_group(0)
         .stdin(Stdio::piped())

@@ -241,6 +241,122 @@ async fn what_left_the_group_does_not_hold_the_node_up() {
     assert!(finished.note.unwrap().contains("left the group"));
 }
 
+fn tagged(tag: &str, script: &str) -> Request {
+    // Tests of several programs may run at the same time.
+    Request {
+        tag: Some(format!("test-{}/{tag}/1", std::process::id())),
+        ..shell(script)
+    }
+}
+
+/// A daemon that leaves the group, one that ignores SIGTERM and whose parents are gone, and one with a clean environment
+/// below one of them; each says its process id.
+fn leaves(pids: &std::path::Path) -> String {
+    let pids = pids.display();
+    format!(
+        "setsid sh -c 'echo $$ >> {pids}; exec sleep 600' &
+         setsid sh -c 'setsid sh -c \"trap \\\"\\\" TERM; echo \\$\\$ >> {pids}; while :; do sleep 0.05; done\" & exit' &
+         setsid sh -c 'env -i /bin/sh -c \"echo \\$\\$ >> {pids}; exec sleep 600\" & wait' &
+         wait; sleep 600"
+    )
+}
+
+#[tokio::test]
+async fn what_left_the_group_ends_with_a_cancel() {
+    let directory = tempfile::tempdir().unwrap();
+    let pids = directory.path().join("pids");
+    let cancel = CancellationToken::new();
+    let canceller = cancel.clone();
+    let left = pids.clone();
+    let when_there = async move {
+        let found = lines(&left, 3).await;
+        canceller.cancel();
+        found
+    };
+    let request = tagged("cancel", &leaves(&pids));
+    let (finished, found) = tokio::join!(run(request, |_| async {}, &cancel), when_there);
+    assert_eq!(finished.unwrap().exit, Exit::Cancelled);
+    for pid in found {
+        assert!(!alive(&pid), "{pid} lives");
+    }
+}
+
+#[tokio::test]
+async fn what_left_the_group_ends_with_a_timeout_and_a_drop() {
+    let directory = tempfile::tempdir().unwrap();
+    let pids = directory.path().join("pids");
+    let limit = Duration::from_secs(1);
+    let finished = finish(Request {
+        timeout: Some(limit),
+        ..tagged("timeout", &leaves(&pids))
+    })
+    .await;
+    assert_eq!(finished.exit, Exit::TimedOut(limit));
+    for pid in lines(&pids, 3).await {
+        assert!(!alive(&pid), "{pid} lives");
+    }
+    std::fs::remove_file(&pids).unwrap();
+    let request = tagged("drop", &leaves(&pids));
+    let task = tokio::spawn(async move { finish(request).await });
+    let found = lines(&pids, 3).await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    for pid in found {
+        while alive(&pid) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_outside_of_the_group_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let pids = directory.path().join("pids");
+    let mut request = tagged("killed", &leaves(&pids));
+    request.timeout = None;
+    let mut child = spawn(&request, std::path::Path::new("/bin/sh")).unwrap();
+    let mark = group::mark(child.id().unwrap(), request.tag.as_deref()).unwrap();
+    let mut gate = child.stdin.take().unwrap();
+    gate.write_all(b"go\n").await.unwrap();
+    let found = lines(&pids, 3).await;
+    // The group goes with canary or by itself; what left it stays.
+    group::signal(
+        Pid::from_raw(i32::try_from(mark.pid).unwrap()).unwrap(),
+        Signal::KILL,
+    );
+    child.wait().await.unwrap();
+    assert!(found.iter().all(|pid| alive(pid)));
+    let other = ProcessMark {
+        tag: Some("another-run/killed/1".to_owned()),
+        ..mark.clone()
+    };
+    assert_eq!(end_process(&other, "another-run").await, Ended::Gone);
+    let rebooted = ProcessMark {
+        boot: "another".to_owned(),
+        ..mark.clone()
+    };
+    assert_eq!(end_process(&rebooted, "test-run").await, Ended::Gone);
+    assert!(found.iter().all(|pid| alive(pid)));
+    assert_eq!(end_process(&mark, "test-run").await, Ended::Killed);
+    for pid in &found {
+        assert!(!alive(pid), "{pid} lives");
+    }
+    assert_eq!(end_process(&mark, "test-run").await, Ended::Gone);
+}
+
+#[tokio::test]
+async fn a_service_that_a_node_starts_lives_on_when_the_node_ends_well() {
+    let finished = finish(tagged(
+        "service",
+        "setsid sleep 600 < /dev/null > /dev/null 2>&1 & echo $!; sleep 0.2",
+    ))
+    .await;
+    assert_eq!(finished.exit, Exit::Code(0));
+    let tag = format!("test-{}/service/1", std::process::id());
+    let (ended, left) = strays::end(&tag, None).await;
+    assert_eq!((ended, left.len()), (1, 0), "it was there until now");
+}
+
 #[tokio::test]
 async fn what_is_missing_is_said() {
     let mut elsewhere = request(&["true"]);
@@ -275,7 +391,7 @@ async fn a_group_of_a_killed_run_is_ended_only_if_it_is_the_same() {
     ));
     leftover.timeout = None;
     let mut child = spawn(&leftover, std::path::Path::new("/bin/sh")).unwrap();
-    let mark = group::mark(child.id().unwrap()).unwrap();
+    let mark = group::mark(child.id().unwrap(), None).unwrap();
     child
         .stdin
         .take()

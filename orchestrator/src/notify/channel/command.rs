@@ -35,6 +35,7 @@ pub(super) async fn send(
         log: None,
         redactor: channel.tools.secrets.redactor(),
         input: Some(webhook(message).to_string().into_bytes()),
+        tag: None,
     };
     let name = request.argv.first().cloned().unwrap_or_default();
     let finished = process::run(request, |_| async {}, &CancellationToken::new())

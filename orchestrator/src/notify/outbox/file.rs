@@ -1,5 +1,6 @@
 //! The file: one line of JSON per message and mark, appended and fsynced.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -87,6 +88,41 @@ pub(super) fn open(path: &Path) -> io::Result<(Lines, Seen)> {
     }
     file.set_len(length)?;
     Ok((Lines { file, length }, seen))
+}
+
+/// Messages that no mark speaks of, by channel.
+pub(super) fn waiting(path: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let length = std::fs::metadata(path)?.len();
+    let (mut open, mut at) = (BTreeSet::new(), 0);
+    while at < length {
+        let (lines, next) = read(path, at, length)?;
+        if next == at {
+            break;
+        }
+        at = next;
+        for line in lines {
+            match line {
+                Line::Message { message, to } => {
+                    open.extend(
+                        to.into_iter()
+                            .map(|channel| (message.notification, channel)),
+                    );
+                }
+                Line::Mark {
+                    notification,
+                    channel,
+                    ..
+                } => {
+                    open.remove(&(notification, channel));
+                }
+            }
+        }
+    }
+    let mut waiting = BTreeMap::new();
+    for (_, channel) in open {
+        *waiting.entry(channel).or_default() += 1;
+    }
+    Ok(waiting)
 }
 
 /// Writes what comes, in order, until nobody is left to send any. A disk that refuses is asked again and again: what

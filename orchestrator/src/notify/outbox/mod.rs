@@ -33,6 +33,7 @@ pub type Told = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Messages that are sure to be sent. Dropping it stops sending; what was not sent is sent by the next one that is opened.
 pub struct Outbox {
+    path: PathBuf,
     lines: mpsc::Sender<Line>,
     receivers: Vec<Arc<dyn Receiver>>,
     secrets: Secrets,
@@ -187,6 +188,7 @@ impl Outbox {
         let known = Mutex::new(seen.messages.into_keys().collect());
         Ok((
             Self {
+                path: path.to_owned(),
                 lines,
                 receivers,
                 secrets,
@@ -239,6 +241,17 @@ impl Outbox {
         let all = progress.wait_for(|now| now.settled >= now.posted);
         let _in_time = tokio::time::timeout(limit, all).await.is_ok();
         self.left()
+    }
+
+    /// What is left to send, by channel. Reads the file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn waiting(&self) -> Result<BTreeMap<String, u64>, OutboxError> {
+        file::waiting(&self.path).map_err(|source| OutboxError::File {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// What is left to send now.

@@ -1,16 +1,15 @@
 //! The run's side of the control socket.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,7 @@ use super::lines::{self, Line};
 use super::{Answer, MAX_REQUEST, Present, Request};
 use crate::run::driver::Handle;
 
-/// Connections at the same time.
+/// Connections at the same time. One more closes the oldest: somebody who wants to abort always gets in.
 const MOST: usize = 64;
 
 /// How long a connection may say nothing.
@@ -86,28 +85,27 @@ async fn accept(
     closing: CancellationToken,
     connections: TaskTracker,
 ) {
-    let free = Arc::new(Semaphore::new(MOST));
+    let mut open: VecDeque<(CancellationToken, JoinHandle<()>)> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, for example: not a reason to spin.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (handle, permit) = (handle.clone(), free.clone().try_acquire_owned());
-        let closing = closing.clone();
-        connections.spawn(async move {
+        open.retain(|(_, task)| !task.is_finished());
+        if open.len() >= MOST
+            && let Some((oldest, _)) = open.pop_front()
+        {
+            oldest.cancel();
+        }
+        let (handle, closing, crowded) =
+            (handle.clone(), closing.clone(), CancellationToken::new());
+        let out = crowded.clone();
+        let task = connections.spawn(async move {
             // A client that goes away in the middle harms nobody.
-            let _gone = match permit {
-                Ok(_permit) => serve(stream, handle, closing).await,
-                Err(_) => {
-                    refuse(
-                        stream,
-                        format!("{MOST} connections are open already, try again"),
-                    )
-                    .await
-                }
-            };
+            let _gone = serve(stream, handle, &closing, &crowded).await;
         });
+        open.push_back((out, task));
     }
 }
 
@@ -116,7 +114,14 @@ async fn refuse(stream: UnixStream, message: String) -> io::Result<()> {
     say(&mut write, &Answer::Error { message }).await
 }
 
-async fn serve(stream: UnixStream, handle: Handle, closing: CancellationToken) -> io::Result<()> {
+/// Answers one client until it goes, the run ends (`closing`), or others need the room (`crowded`). What somebody asked
+/// for is always carried out and answered.
+async fn serve(
+    stream: UnixStream,
+    handle: Handle,
+    closing: &CancellationToken,
+    crowded: &CancellationToken,
+) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     let ours = rustix::process::geteuid().as_raw();
     if peer != ours && peer != 0 {
@@ -132,6 +137,7 @@ async fn serve(stream: UnixStream, handle: Handle, closing: CancellationToken) -
         let line = tokio::select! {
             line = timeout(IDLE, lines::read_strictly(&mut read, MAX_REQUEST)) => line,
             () = closing.cancelled() => return Ok(()),
+            () = crowded.cancelled() => return Ok(()),
         };
         let Ok(line) = line else { return Ok(()) };
         match line? {
@@ -144,7 +150,9 @@ async fn serve(stream: UnixStream, handle: Handle, closing: CancellationToken) -
                 let present = Box::new(Present::from(&*handle.view().borrow()));
                 say(&mut write, &Answer::Report { present }).await?;
             }
-            Line::Value(Request::Subscribe) => return stream_reports(read, write, &handle).await,
+            Line::Value(Request::Subscribe) => {
+                return stream_reports(read, write, &handle, crowded).await;
+            }
             Line::Value(Request::Operator {
                 action,
                 by,
@@ -200,13 +208,18 @@ async fn stream_reports(
     mut read: impl AsyncRead + Unpin,
     mut write: OwnedWriteHalf,
     handle: &Handle,
+    crowded: &CancellationToken,
 ) -> io::Result<()> {
     let mut view = handle.view();
     let mut nothing = [0_u8; 1];
     loop {
         let present = Box::new(Present::from(&*view.borrow_and_update()));
         let last = !present.driven;
-        say(&mut write, &Answer::Report { present }).await?;
+        let answer = Answer::Report { present };
+        tokio::select! {
+            said = say(&mut write, &answer) => said?,
+            () = crowded.cancelled() => return Ok(()),
+        }
         if last {
             return Ok(());
         }
@@ -216,6 +229,7 @@ async fn stream_reports(
             },
             // A subscriber has nothing to say: it went away, or it is not one.
             _ = read.read(&mut nothing) => return Ok(()),
+            () = crowded.cancelled() => return Ok(()),
         }
     }
 }

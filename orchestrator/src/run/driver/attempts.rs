@@ -19,6 +19,8 @@ use crate::run::clock::{Clock, within};
 pub(super) struct Attempts {
     running: HashMap<(NodeIndex, u32), Running>,
     cleaned: Option<Shared<BoxFuture<'static, ()>>>,
+    /// Questions whether something had finished; nobody wants to know once the run goes back.
+    questions: CancellationToken,
 }
 
 struct Running {
@@ -76,6 +78,16 @@ impl Attempts {
             .get(&(node, attempt))
             .map(|running| running.cancel.cancel())
             .is_some()
+    }
+
+    /// Set when the questions that are asked now are not wanted any more.
+    pub(super) fn questions(&self) -> CancellationToken {
+        self.questions.clone()
+    }
+
+    /// Gives up the questions that are asked now.
+    pub(super) fn stop_questions(&mut self) {
+        std::mem::take(&mut self.questions).cancel();
     }
 
     /// Its end was seen.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::hooks::{Attempt, Begun};
-use super::leave::NOT_SENT;
+use super::leave::not_sent;
 use super::{DriveError, Driver, Input};
 use crate::machine::{Command, Event, NodeResult, NodeStatus, Outcome, Watch};
 use crate::plan::{GateIndex, NodeIndex};
@@ -175,9 +175,18 @@ impl Driver {
             self.executor.clone(),
             self.attempts.cleaned(),
         );
+        let unwanted = self.attempts.questions();
         tokio::spawn(async move {
-            cleaned.await;
-            let finished = executor.verify(what).await;
+            let ask = async {
+                cleaned.await;
+                executor.verify(what).await
+            };
+            // Dropping the question ends its process.
+            let finished = tokio::select! {
+                biased;
+                () = unwanted.cancelled() => return,
+                finished = ask => finished,
+            };
             drop(inbox.send(Input::Event(Event::NodeVerified {
                 node,
                 attempt,
@@ -186,11 +195,11 @@ impl Driver {
         });
     }
 
-    fn measure(&self, index: GateIndex, watch: Watch, since: Timestamp) {
+    fn measure(&mut self, index: GateIndex, watch: Watch, since: Timestamp) {
+        let now = self.now();
         let Some(gate) = self.plan.gates.get(index.0) else {
             return;
         };
-        let now = self.clock.now();
         let work = self.evidence.measure(index, gate, since, now);
         let (inbox, clock) = (self.inbox.clone(), self.clock.clone());
         tokio::spawn(async move {
@@ -212,8 +221,9 @@ impl Driver {
         });
     }
 
-    fn count_cost(&self, since: Timestamp) {
-        let work = self.evidence.cost(since, self.clock.now());
+    fn count_cost(&mut self, since: Timestamp) {
+        let now = self.now();
+        let work = self.evidence.cost(since, now);
         let (inbox, clock) = (self.inbox.clone(), self.clock.clone());
         tokio::spawn(async move {
             let cost = within(clock.as_ref(), COUNT, work).await.flatten();
@@ -259,7 +269,7 @@ impl Driver {
                     .await
                     .is_none()
                 {
-                    warnings.push(NOT_SENT.to_owned());
+                    warnings.extend(not_sent(notifier.as_ref(), true));
                 }
                 warnings
             }

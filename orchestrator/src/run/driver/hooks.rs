@@ -1,5 +1,6 @@
 //! What the driver needs from the world. Everything is injectable.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -115,4 +116,7 @@ pub trait Notifier: Send + Sync {
 
     /// Resolves when nothing is left to send.
     fn drain(&self) -> BoxFuture<'static, ()>;
+
+    /// How many notifications each channel has neither taken nor refused for good.
+    fn waiting(&self) -> BTreeMap<String, u64>;
 }

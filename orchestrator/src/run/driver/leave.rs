@@ -2,14 +2,29 @@
 
 use futures::FutureExt;
 
+use super::hooks::Notifier;
 use super::journaling::{Failing, Progress};
 use super::{DriveError, Driver, End, LEAVE, Left};
 use crate::machine::{Event, OperatorAction, RunPhase};
 use crate::run::clock::within;
 
-/// What is said when messages could not be sent in time.
-pub(super) const NOT_SENT: &str =
-    "not every message could be sent in time; `canary report` says which";
+/// What is said of messages that could not be sent in time; nothing where there are none.
+pub(super) fn not_sent(notifier: &dyn Notifier, over: bool) -> Option<String> {
+    let waiting: Vec<String> = notifier
+        .waiting()
+        .into_iter()
+        .map(|(channel, count)| {
+            let messages = if count == 1 { "message" } else { "messages" };
+            format!("{channel} ({count} {messages})")
+        })
+        .collect();
+    let then = if over {
+        "the run is over and nobody sends them any more: tell them yourself; `canary report` has the text"
+    } else {
+        "they are sent when the run is resumed"
+    };
+    (!waiting.is_empty()).then(|| format!("not told in time: {}; {then}", waiting.join(", ")))
+}
 
 impl Driver {
     /// Traffic is on, as far as this driver knows.
@@ -110,8 +125,9 @@ impl Driver {
     /// Leaves a run that waits for a person.
     pub(super) async fn go_unattended(&mut self, all_sent: bool) -> End {
         let mut end = self.go(Left::NeedsPerson).await;
-        if !all_sent {
-            end.warnings.push(NOT_SENT.to_owned());
+        if !all_sent && end.warnings.is_empty() {
+            end.warnings
+                .extend(not_sent(self.notifier.as_ref(), end.outcome.is_some()));
         }
         end
     }
@@ -145,11 +161,13 @@ impl Driver {
             let _late = within(clock.as_ref(), LEAVE, router.close()).await;
         }
         let outcome = self.state.outcome();
+        // Whoever leaves a run that is over is told what will not happen any more.
+        let warnings = outcome.and_then(|_| not_sent(self.notifier.as_ref(), true));
         End {
             outcome,
             left: outcome.is_none().then_some(left),
             report: self.report.clone(),
-            warnings: Vec::new(),
+            warnings: warnings.into_iter().collect(),
         }
     }
 }

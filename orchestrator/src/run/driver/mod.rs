@@ -9,7 +9,9 @@ mod carry_out;
 mod hooks;
 mod journaling;
 mod leave;
+mod look;
 mod operators;
+mod time;
 mod turn;
 mod view;
 
@@ -17,6 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use canary_traffic::{Observed, Router};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -29,6 +32,7 @@ pub use view::{Happened, View};
 use self::attempts::Attempts;
 use self::journaling::Journaling;
 use self::operators::{Ask, Waiting};
+use self::time::Forward;
 use super::clock::Clock;
 use super::journal::{EncodeError, Record};
 use super::weights::{Said, Weights};
@@ -240,10 +244,14 @@ pub struct Driver {
     durable: u64,
     start: Option<Beginning>,
     clock: Arc<dyn Clock>,
+    time: Forward,
     executor: Arc<dyn Executor>,
     evidence: Arc<dyn Evidence>,
     notifier: Arc<dyn Notifier>,
     router: Option<Weights>,
+    /// The same router, where it may be looked at often; and how often.
+    looks: Option<(Arc<dyn Router>, Duration)>,
+    look: Option<BoxFuture<'static, Option<Observed>>>,
     journaling: Journaling,
     attempts: Attempts,
     wake: Option<BoxFuture<'static, ()>>,
@@ -304,9 +312,8 @@ impl Driver {
         let (asks_sender, asks) = mpsc::unbounded_channel();
         let (said_sender, said) = mpsc::unbounded_channel();
         let leave = CancellationToken::new();
-        let now = start
-            .at
-            .map_or_else(|| hooks.clock.now(), |at| at.max(hooks.clock.now()));
+        let mut time = Forward::start(hooks.clock.now(), start.at);
+        let now = time.at(hooks.clock.now());
         let report = Arc::new(machine::report(&plan, &start.state, now));
         let (view, view_receiver) = watch::channel(View {
             report: report.clone(),
@@ -322,7 +329,14 @@ impl Driver {
             view: view_receiver,
             happened: happened.clone(),
         };
+        let looks = hooks.router.as_ref().and_then(|router| {
+            let every = router.look_every()?;
+            Some((router.clone(), every))
+        });
         let driver = Self {
+            looks,
+            look: None,
+            time,
             router: hooks
                 .router
                 .map(|router| Weights::start(router, clock.clone(), said_sender)),

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::journaling::Progress;
 use super::operators::{Ask, Waiting};
 use super::view::{self, Happened, View};
 use super::{DriveError, Driver, End, FirstAction, Input, Left, Reply, RunRecord};
-use crate::machine::{self, Command, Event, NodeResult, NodeStatus};
+use crate::machine::{self, Command, Event, NodeResult, NodeStatus, RunPhase};
 use crate::run::journal::{EncodeError, MAX_LINE, Settled};
 
 impl Driver {
@@ -51,6 +53,7 @@ impl Driver {
                     }
                 }
                 all_sent = next(&mut self.leaving) => return Ok(self.go_unattended(all_sent).await),
+                seen = next(&mut self.look) => self.looked(seen)?,
                 () = next(&mut self.wake) => {
                     self.wake = None;
                     self.feed(&Event::Timer)?;
@@ -100,9 +103,7 @@ impl Driver {
     pub(super) fn feed(&mut self, event: &Event) -> Result<(), DriveError> {
         let seq = self.seq + 1;
         let settled = settle(seq, event)?;
-        let at = self
-            .at
-            .map_or_else(|| self.clock.now(), |last| last.max(self.clock.now()));
+        let at = self.now();
         let state = self.state.clone();
         let decision = whole(
             || machine::step(&self.plan, state, at, settled.event.clone()),
@@ -126,8 +127,16 @@ impl Driver {
             || machine::report(&self.plan, &self.state, at),
             "the report",
         )?;
+        if report.phase == RunPhase::RollingBack && self.report.phase != RunPhase::RollingBack {
+            self.attempts.stop_questions();
+        }
         self.report = Arc::new(report);
-        self.wake = decision.wake.map(|wake| self.clock.sleep_until(wake.at));
+        // As a pause: the clock's own idea of the time may be another.
+        self.wake = decision.wake.map(|wake| {
+            let left = Duration::try_from(wake.at.duration_since(at)).unwrap_or_default();
+            self.clock.pause(left)
+        });
+        self.look_again();
         let record = RunRecord {
             seq,
             at,
@@ -149,6 +158,11 @@ impl Driver {
         }));
         self.answer_waiting();
         Ok(())
+    }
+
+    /// The time of the run now.
+    pub(super) fn now(&mut self) -> Timestamp {
+        self.time.at(self.clock.now())
     }
 
     fn input(&mut self, input: Input) -> Result<(), DriveError> {

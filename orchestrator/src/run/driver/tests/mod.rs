@@ -2,6 +2,7 @@
 
 mod disk;
 mod faults;
+mod fire;
 mod kill;
 mod operators;
 mod plan;

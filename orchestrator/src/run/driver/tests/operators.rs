@@ -5,14 +5,14 @@ use super::world::{World, plan};
 use crate::machine::RunPhase;
 use canary_traffic::Weight;
 
-fn run<T>(
+pub(super) fn run<T>(
     world: &World,
     scenario: impl AsyncFnOnce(Handle, tokio::task::JoinHandle<Result<End, DriveError>>) -> T,
 ) -> T {
     run_with(world, DriveOptions::new("checkout-1"), scenario)
 }
 
-fn run_with<T>(
+pub(super) fn run_with<T>(
     world: &World,
     options: DriveOptions,
     scenario: impl AsyncFnOnce(Handle, tokio::task::JoinHandle<Result<End, DriveError>>) -> T,
@@ -28,16 +28,16 @@ fn run_with<T>(
     })
 }
 
-async fn until(handle: &Handle, what: impl Fn(&Report) -> bool) {
+pub(super) async fn until(handle: &Handle, what: impl Fn(&Report) -> bool) {
     let mut view = handle.view();
     view.wait_for(|view| what(&view.report)).await.unwrap();
 }
 
-fn weight(report: &Report) -> Option<u8> {
+pub(super) fn weight(report: &Report) -> Option<u8> {
     report.traffic.as_ref()?.observed.map(Weight::percent)
 }
 
-fn abort() -> OperatorAction {
+pub(super) fn abort() -> OperatorAction {
     OperatorAction::Abort { signal: None }
 }
 

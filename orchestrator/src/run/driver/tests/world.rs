@@ -43,6 +43,16 @@ pub(crate) struct Inner {
     pub blind: bool,
     /// Raises take this long.
     pub slow_raise: Duration,
+    /// Writes of 0 take this long.
+    pub slow_zero: Duration,
+    /// Looks at the weight take this long.
+    pub slow_look: Duration,
+    /// Writes of 0 are refused.
+    pub refuses_zero: bool,
+    /// Writes of 0 that came to the router.
+    pub zeros: u32,
+    /// How often the router may be looked at.
+    pub look_every: Option<Duration>,
     /// Attempts that began, and that ended.
     pub begun: Vec<(usize, u32)>,
     pub finished: Vec<(usize, u32)>,
@@ -155,7 +165,11 @@ impl Router for World {
     fn observe(&self) -> BoxFuture<'_, Result<Observed, RouterError>> {
         let (weight, changed_by) = self.get(|inner| (inner.weight, inner.changed_by.clone()));
         let accepted = Acceptance::Accepted;
+        let slow = self.get(|inner| inner.slow_look);
         async move {
+            if !slow.is_zero() {
+                self.time.pause(slow).await;
+            }
             Ok(Observed {
                 weight,
                 accepted,
@@ -177,9 +191,21 @@ impl Router for World {
         weight: Weight,
     ) -> BoxFuture<'_, Result<Observed, RouterError>> {
         async move {
-            let slow = self.get(|inner| inner.slow_raise);
-            if !weight.is_zero() && !slow.is_zero() {
+            let zero = weight.is_zero();
+            let slow = self.get(|inner| {
+                inner.zeros += u32::from(zero);
+                if zero {
+                    inner.slow_zero
+                } else {
+                    inner.slow_raise
+                }
+            });
+            if !slow.is_zero() {
                 self.time.pause(slow).await;
+            }
+            if zero && self.get(|inner| inner.refuses_zero) {
+                let kind = RouterErrorKind::Unreachable;
+                return Err(RouterError::new(kind, "set weight 0 %", "refused", "wait"));
             }
             self.get(|inner| {
                 inner.weight = weight;
@@ -189,6 +215,10 @@ impl Router for World {
             self.observe().await
         }
         .boxed()
+    }
+
+    fn look_every(&self) -> Option<Duration> {
+        self.get(|inner| inner.look_every)
     }
 
     fn remove(&self) -> BoxFuture<'_, Result<(), RouterError>> {
@@ -219,6 +249,7 @@ impl Executor for World {
                 pid,
                 start_ticks: 1,
                 boot: "boot".to_owned(),
+                tag: None,
             };
             let result = |status| NodeResult {
                 status,
@@ -328,6 +359,11 @@ impl Notifier for World {
                 inner.told.push(key);
             }
         });
+    }
+
+    fn waiting(&self) -> BTreeMap<String, u64> {
+        let slow = self.get(|inner| !inner.slow_drain.is_zero());
+        slow.then(|| ("slow".to_owned(), 2)).into_iter().collect()
     }
 
     fn drain(&self) -> BoxFuture<'static, ()> {
