@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use canary_orchestrator::assemble::{AssembleError, MakeRouter, Parts, Surroundings};
-use canary_orchestrator::machine::{Event, OperatorAction, Watch};
+use canary_orchestrator::machine::{Event, Watch};
 use canary_orchestrator::node::secrets::Secrets;
 use canary_orchestrator::plan::{Inputs, Plan};
 use canary_orchestrator::run::driver::{DriveOptions, End, Handle, Happened};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use canary_analyzer::gate::{Gate, Measurement, Phase, Tally, Verdict};
+use canary_analyzer::gate::{Compat, Gate, Measurement, Phase, Tally, Verdict};
 use jiff::Timestamp;
 
 use super::event::Watch;
@@ -144,13 +144,15 @@ impl GateWatch {
         (last.no_data && last.at < due).then_some(due)
     }
 
-    /// It was measured with data, not longer than an interval and the evidence deadline ago. Whether a failure is
-    /// tolerated is for the limits to say, not for this.
+    /// It passed, and not longer than an interval and the evidence deadline ago: good evidence for that time. A failure
+    /// counts where failures never decide (no `failure_limit`), and as Argo Rollouts reads it, where limits alone do.
     pub(super) fn is_fresh(&self, gate: &Gate, at: Timestamp, evidence_deadline: Duration) -> bool {
         let oldest = before(at, gate.interval.saturating_add(evidence_deadline));
-        self.last
-            .as_ref()
-            .is_some_and(|last| matches!(last.phase, Phase::Pass | Phase::Fail) && last.at >= oldest)
+        let tolerated = gate.failure_limit.is_none() || gate.compat == Compat::Argo;
+        self.last.as_ref().is_some_and(|last| {
+            let good = last.phase == Phase::Pass || (tolerated && last.phase == Phase::Fail);
+            good && last.at >= oldest
+        })
     }
 
     /// The measurement is evidence for nothing yet.

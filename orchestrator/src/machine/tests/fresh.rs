@@ -1,6 +1,6 @@
 //! A check passes on evidence of its end: what was good before is not enough.
 
-use canary_analyzer::gate::Phase;
+use canary_analyzer::gate::{Compat, Phase};
 use jiff::Timestamp;
 
 use super::build::*;
@@ -80,6 +80,10 @@ fn the_last_thing_that_is_known_must_be_good() {
     };
     let same: fn(&mut Plan) = |_| {};
     let limit: fn(&mut Plan) = |plan| plan.gates[0].failure_limit = Some(1);
+    let argo: fn(&mut Plan) = |plan| {
+        plan.gates[0].failure_limit = Some(1);
+        plan.gates[0].compat = Compat::Argo;
+    };
     let unlimited: fn(&mut Plan) = |plan| plan.gates[0].failure_limit = None;
     let doubts: fn(&mut Plan) = |plan| plan.gates[0].inconclusive_limit = 100;
     for (change, answers, expected) in [
@@ -99,8 +103,9 @@ fn the_last_thing_that_is_known_must_be_good() {
         (limit, "ppppppfp", ("passed", 70)),
         (limit, "ppppppf", ("failed", 70)),
         (limit, "ppfp", ("passed", 60)),
-        // Failures never fail it, but they do not pass it: 60 s, and an interval and the deadline.
-        (unlimited, "ppppppf", ("blocked", 160)),
+        (argo, "ppppppf", ("passed", 60)),
+        // Failures that never decide do not hold it up.
+        (unlimited, "ppppppf", ("passed", 60)),
         (doubts, "ppi", ("blocked", 160)),
         (doubts, "ppip", ("passed", 60)),
     ] {

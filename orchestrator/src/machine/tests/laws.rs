@@ -28,6 +28,8 @@ struct Outsider {
     last_question: u64,
     /// The last write of 0 was read back.
     off: bool,
+    /// The cost is being counted: nothing else is left to do.
+    counting: bool,
     moved: bool,
     failing: bool,
     /// A guard or all gates of a check passed, asked for after the weight came into force, or a query that an edge judges
@@ -127,7 +129,8 @@ impl Outsider {
                 self.anchor(at);
                 self.in_force = None;
                 self.full_since = None;
-                self.off = false;
+                // Whoever takes a run over looks again, but where its end was decided before.
+                self.off &= self.counting;
                 self.doubtful.append(&mut self.open);
             }
             Event::NodeStarted { node, .. } => {
@@ -292,6 +295,7 @@ impl Outsider {
                     self.moved |= !weight.is_zero();
                     self.off = false;
                 }
+                Command::CountCost { .. } => self.counting = true,
                 Command::ObserveWeight { command } => {
                     self.writes.insert(*command, None);
                     self.last_question = *command;
