@@ -79,7 +79,7 @@ async fn received(signal: &mut Option<unix::Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What a signal did.

@@ -38,7 +38,8 @@ pub(super) fn written(value: &Value, text: &str) -> Option<String> {
         Data::Number(number) => number.raw.as_str(),
         _ => text.get(value.span.start..value.span.end)?,
     };
-    (written != value.to_json().to_string()).then(|| written.to_owned())
+    let as_json = value.to_json().to_string();
+    (written != as_json).then(|| written.to_owned())
 }
 
 /// Whether a variable of this name most likely holds a secret.
