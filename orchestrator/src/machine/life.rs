@@ -45,6 +45,9 @@ impl Machine<'_> {
         if forward && self.s.paused.is_some() {
             return false;
         }
+        if self.off_comes_first() {
+            return false;
+        }
         if !forward && self.raises(node) {
             self.end_node(
                 node,

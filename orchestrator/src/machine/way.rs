@@ -64,6 +64,15 @@ impl Machine<'_> {
         }
     }
 
+    /// Weight 0 comes before the way back, also for what is started again after a crash; but not for ever, where the
+    /// router does not answer.
+    pub(super) fn off_comes_first(&self) -> bool {
+        matches!(&self.s.stage, Stage::Failing(failing)
+            if failing.needs_zero
+                && !failing.zero_seen
+                && self.at < after(failing.since, OFF_PATIENCE))
+    }
+
     /// How long weight 0 is written before the run ends without having seen it.
     pub(super) fn off_bound(&self) -> Duration {
         self.plan.deadlines.decision.max(OFF_BOUND)
@@ -78,8 +87,8 @@ impl Machine<'_> {
             return None;
         }
         Some(match failing.way {
-            Way::Off => after(failing.since, OFF_PATIENCE),
-            Way::Back { .. } => after(failing.since, self.off_bound()),
+            Way::Back { .. } if !self.off_comes_first() => after(failing.since, self.off_bound()),
+            Way::Off | Way::Back { .. } => after(failing.since, OFF_PATIENCE),
         })
         // What has passed is waited for no more: other nodes have to end first.
         .filter(|due| *due > self.at)

@@ -1,5 +1,6 @@
 //! Signals of `canary run`: each takes traffic off, also when nobody reads what it says, or nobody is there any more.
 
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -144,10 +145,10 @@ fn whoever_stopped_reading_does_not_hold_an_abort_up() {
     let shop = at_ten(&sandbox);
     let workflow = sandbox
         .text("shop.yaml")
-        .replace("interval: 500ms, window", "interval: 20ms, window");
+        .replace("interval: 500ms, window", "interval: 100ms, window");
     sandbox.file("shop.yaml", &workflow);
-    // A pipe that nobody reads: full after 64 KiB.
-    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // A pipe that is read until the canary has traffic, and full 64 KiB later.
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let outputs = || Stdio::from(writer.try_clone().expect("a handle"));
     let mut run = sandbox
         .command(&["run", "shop.yaml", "-vvv"])
@@ -155,7 +156,13 @@ fn whoever_stopped_reading_does_not_hold_an_abort_up() {
         .stderr(outputs())
         .spawn()
         .expect("canary");
-    eventually("10 %", || (shop.proxy.weight() == 10.0).then_some(()));
+    let mut chunk = vec![0; 1 << 16];
+    eventually("10 %", || {
+        while rustix::io::ioctl_fionread(&reader).expect("a count") > 0 {
+            let _read = reader.read(&mut chunk).expect("text");
+        }
+        (shop.proxy.weight() == 10.0).then_some(())
+    });
     eventually("a full pipe", || {
         (rustix::io::ioctl_fionread(&reader).expect("a count") > 60_000).then_some(())
     });
