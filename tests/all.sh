@@ -14,7 +14,8 @@ usage: tests/all.sh                             all tests
 
 Needs Rust. Installs Debian packages that are missing where it can (as root, or by sudo without a password): prometheus;
 and, as root and where Go is, what a Kubernetes cluster needs, which is built from source (10 minutes on 2 cores, once) and
-runs in namespaces of its own. What cannot run here is left out, and that is said in one line each.
+runs in namespaces of its own. What cannot run here is left out, and that is said in one line each; a build that is not
+done 30 minutes (CANARY_TEST_BUILD_MINUTES) after the other tests too.
 
 A test cluster of your own is used instead of that one if you name it; your KUBECONFIG by itself is never touched:
   CANARY_TEST_KUBECONFIG=FILE, or KUBECONFIG with CANARY_TEST_USE_KUBECONFIG=1    and docs/testing.md for what it must have
@@ -68,15 +69,35 @@ prepare_cluster() {
   build=$!
 }
 
+# Waits for the build, but not for ever: on a machine with little to spare the other tests are worth more.
+built() {
+  local deadline=$((SECONDS + 60 * ${CANARY_TEST_BUILD_MINUTES:-30}))
+  while kill -0 "$build" 2>/dev/null; do
+    if ((SECONDS > deadline)); then
+      echo "not done ${CANARY_TEST_BUILD_MINUTES:-30} minutes after the other tests" >>"$work/build.log"
+      return 1
+    fi
+    sleep 1
+  done
+  wait "$build" || { build=; return 1; }
+  build=
+}
+
 test_on_cluster() {
   local command=(cargo test --locked -p canary-tests --test cluster -- "$@")
   if [ -n "${CANARY_TEST_KUBECONFIG:-}" ]; then "${command[@]}"; return; fi
   [ -n "$parts" ] || return 0
-  wait "$build" || { build=; cat "$work/build.log" >&2; echo "Kubernetes could not be built" >&2; return 1; }
-  build=
+  if ! built; then
+    tail -n 5 "$work/build.log" >&2
+    echo "LEFT OUT: tests on a Kubernetes cluster (it could not be built; above is what was said last)" >&2
+    return
+  fi
   grep -v '^go: downloading' "$work/build.log" >&2 || true
   # shellcheck disable=SC2086
-  $cluster/up $parts >/dev/null
+  if ! $cluster/up $parts >"$work/up.log"; then
+    echo "LEFT OUT: tests on a Kubernetes cluster (it could not be started; above is why)" >&2
+    return
+  fi
   $cluster/in "${command[@]}"
 }
 
