@@ -12,6 +12,7 @@ mod known_runtime;
 pub(crate) mod load;
 pub mod model;
 mod node;
+pub mod object;
 pub(crate) mod reader;
 pub mod runtime;
 mod scalar;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostics, Origin, SourceFile};
 use model::Workflow;
 
-/// Reads a workflow: YAML or JSON, at most [`MAX_FILE_BYTES`].
+/// Reads a workflow: YAML or JSON, at most [`MAX_FILE_BYTES`]. A Release ([`object`]) is one, too.
 ///
 /// A workflow may come with errors: it is then what could be read, without the nodes and edges that could not, and is
 /// good for finding further problems, never for running. Without one, nothing could be read.
@@ -36,6 +37,12 @@ pub fn parse(file: SourceFile) -> (Option<Workflow>, Diagnostics) {
     let file = Arc::new(file);
     let mut diagnostics = Diagnostics::new(Arc::clone(&file));
     let workflow = load::load(&file, Origin::Workflow, &mut diagnostics)
+        .and_then(|root| match object::kind(&root) {
+            Some(object::ObjectKind::Release) => {
+                object::workflow_tree(&root, None, &mut diagnostics)
+            }
+            Some(_) | None => Some(root),
+        })
         .and_then(|root| workflow::read_workflow(&file, &root, &mut diagnostics));
     (workflow, diagnostics)
 }

@@ -19,7 +19,7 @@ use crate::diagnostic::{
 };
 use crate::osop::model::Workflow;
 use crate::osop::tree::{Data, Entry, Map, Value};
-use crate::osop::{load, scalar};
+use crate::osop::{load, object, scalar};
 
 /// A profile file, read but not yet given meaning.
 #[derive(Clone, Debug)]
@@ -30,12 +30,17 @@ pub struct Profile {
     pub value: Value,
 }
 
-/// Reads a profile: YAML or JSON, the same mapping as `x-canary`. What its keys mean is checked by [`merge`].
+/// Reads a profile: YAML or JSON, the same mapping as `x-canary`, or an object of a cluster that says the same. What its keys mean is checked by [`merge`].
 pub fn parse_profile(file: SourceFile) -> (Option<Profile>, Diagnostics) {
     let file = Arc::new(file);
     let mut diagnostics = Diagnostics::default();
     diagnostics.add_file(Origin::Profile, Arc::clone(&file));
-    let value = load::load(&file, Origin::Profile, &mut diagnostics);
+    let value = load::load(&file, Origin::Profile, &mut diagnostics).and_then(|root| {
+        match object::kind(&root) {
+            Some(_) => object::profile_tree(&root, &mut diagnostics),
+            None => Some(root),
+        }
+    });
     (value.map(|value| Profile { file, value }), diagnostics)
 }
 
@@ -149,7 +154,7 @@ fn rule(key: &str) -> Rule {
     }
 }
 
-fn merge_values(own: &Value, profile: &Value) -> Value {
+pub(in crate::osop) fn merge_values(own: &Value, profile: &Value) -> Value {
     let (Data::Map(own_map), Data::Map(profile_map)) = (&own.data, &profile.data) else {
         return own.clone();
     };

@@ -14,6 +14,7 @@ mod traffic;
 pub use channel::{Channel, ChannelTarget, ChannelType, NotifyEvent, WebhookUrl};
 pub use gate::{Compat, GateMetric, GateSettings, Syntax, ThresholdRange, read as read_gate};
 pub use listing::{Listed, list};
+pub(in crate::osop) use merge::merge_values;
 pub use merge::{Profile, check_profile, merge, parse_profile};
 pub use model::{
     Approvals, Cluster, Deadlines, LatencyMetric, LatencyUnit, Matching, Metrics, OnFailure,

@@ -1,0 +1,3 @@
+//! Releases in a Kubernetes cluster: the objects that say what is wanted, and what acts on them.
+
+pub mod api;
