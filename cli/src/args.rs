@@ -3,6 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::cluster;
 use crate::commands;
 use crate::output::ColorChoice;
 
@@ -51,6 +52,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Demo(commands::demo::Args),
     Run(Box<commands::run::Args>),
+    #[command(visible_alias = "lint")]
     Validate(commands::validate::Args),
     Graph(commands::graph::Args),
     Analyze(commands::analyze::Args),
@@ -66,6 +68,11 @@ pub(crate) enum Command {
     Pause(commands::operate::PauseArgs),
     Resume(commands::operate::ResumeArgs),
     Retry(commands::operate::RetryArgs),
+    Get(cluster::get::Args),
+    Events(cluster::events::Args),
+    Undo(cluster::workload::UndoArgs),
+    Set(cluster::workload::SetArgs),
+    Install(cluster::install::Args),
     Init(Box<commands::init::Args>),
     Config(commands::config::Args),
     Doctor(commands::doctor::Args),

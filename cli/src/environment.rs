@@ -17,6 +17,15 @@ pub(crate) struct Environment {
     pub(crate) stdin_is_terminal: bool,
     /// Working directory.
     pub(crate) directory: PathBuf,
+    /// The program was called as a plugin of kubectl: names mean releases in a cluster.
+    pub(crate) is_plugin: bool,
+}
+
+/// The name that the program was called by, without directory and `.exe`.
+#[expect(clippy::disallowed_methods, reason = "what the program is called as chooses its words")]
+pub(crate) fn called_as() -> Option<String> {
+    let path = PathBuf::from(std::env::args_os().next()?);
+    Some(path.file_stem()?.to_str()?.to_owned())
 }
 
 impl Environment {
@@ -35,6 +44,7 @@ impl Environment {
             stderr_is_terminal: std::io::stderr().is_terminal(),
             stdin_is_terminal: std::io::stdin().is_terminal(),
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            is_plugin: called_as().as_deref() == Some("kubectl-canary"),
         }
     }
 

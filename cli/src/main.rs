@@ -1,6 +1,7 @@
 //! The binary `canary`: words in, words out. Everything that decides lives in the crates below; only this one prints.
 
 mod args;
+mod cluster;
 mod commands;
 mod demo;
 mod drive;
@@ -23,6 +24,14 @@ use crate::output::Output;
 
 fn main() -> ExitCode {
     let environment = Environment::read();
+    // reqwest and rustls take the process-wide provider; without one, building a client panics.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    if environment::called_as().as_deref() == Some("kubectl-argo-rollouts") {
+        return match <cluster::argo::Cli as clap::Parser>::try_parse() {
+            Ok(cli) => ExitCode::from(cluster::argo::run(cli, &environment)),
+            Err(error) => output::usage(error, &[]),
+        };
+    }
     let mut command = Cli::command();
     let parsed = command
         .try_get_matches_from_mut(std::env::args_os())
@@ -39,8 +48,6 @@ fn main() -> ExitCode {
     };
     let output = Output::new(cli.color, &environment);
     let _last_lines = output::log_to_stderr(cli.verbose, &environment);
-    // reqwest and rustls take the process-wide provider; without one, building a client panics.
-    let _already_installed = rustls::crypto::ring::default_provider().install_default();
     match commands::dispatch(cli.command, &environment, &output) {
         Ok(code) => output.end(code),
         Err(error) => output.error(&error),

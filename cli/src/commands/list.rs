@@ -4,6 +4,7 @@ use canary_orchestrator::run::inspect::{Inspection, Liveness};
 use clap::ValueEnum;
 use serde_json::json;
 
+use crate::cluster::get::{self, Listing};
 use crate::environment::Environment;
 use crate::error::CommandResult;
 use crate::output::Output;
@@ -12,13 +13,12 @@ use crate::view::span::{Line, Tone, cut, render};
 use crate::view::status::{phase_tone, phase_word};
 use crate::view::time;
 
-/// List the releases that are active or interrupted
+/// List the releases that are active or interrupted; with -A, -n or --context those of a cluster
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary list\n  canary list -o name | xargs -n1 canary abort")]
+#[command(after_help = "Examples:\n  canary list\n  canary list -o name | xargs -n1 canary abort\n  canary list -A                  in the cluster, as `canary get releases -A`")]
 pub(crate) struct ListArgs {
-    /// How to print
-    #[arg(short, long, value_enum)]
-    output: Option<Form>,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// List all releases, newest first
@@ -53,18 +53,34 @@ enum Form {
     Name,
 }
 
+impl From<get::Form> for Form {
+    fn from(form: get::Form) -> Self {
+        match form {
+            get::Form::Wide => Self::Wide,
+            get::Form::Json => Self::Json,
+            get::Form::Yaml => Self::Yaml,
+            get::Form::Name => Self::Name,
+        }
+    }
+}
+
 /// Lists what goes on.
 pub(crate) fn list(args: &ListArgs, environment: &Environment, output: &Output) -> CommandResult {
+    let listing = &args.listing;
+    if listing.in_cluster(environment) {
+        return get::show_all(None, listing, environment, output);
+    }
+    let form = listing.output.map(Form::from);
     let all = all(environment, output, usize::MAX)?;
     let active: Vec<_> = all
         .into_iter()
         .filter(|run| run.liveness != Liveness::Ended)
         .collect();
-    if active.is_empty() && args.output.is_none() {
+    if active.is_empty() && form.is_none() {
         output.talk("no release is active");
         return Ok(0);
     }
-    print(args.output, &active, environment, output);
+    print(form, &active, environment, output);
     Ok(0)
 }
 

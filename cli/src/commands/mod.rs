@@ -25,6 +25,7 @@ mod typed;
 pub(crate) mod validate;
 
 use crate::args::Command;
+use crate::cluster;
 use crate::environment::Environment;
 use crate::error::CommandResult;
 use crate::output::Output;
@@ -52,6 +53,11 @@ pub(crate) fn dispatch(
         Command::Pause(args) => operate::pause(&args, environment, output),
         Command::Resume(args) => operate::resume(&args, environment, output),
         Command::Retry(args) => operate::retry(&args, environment, output),
+        Command::Get(args) => cluster::get::run(&args, environment, output),
+        Command::Events(args) => cluster::events::run(&args, environment, output),
+        Command::Undo(args) => cluster::workload::undo(&args, output),
+        Command::Set(args) => cluster::workload::set(&args, output),
+        Command::Install(args) => cluster::install::run(&args, output),
         Command::Init(args) => init::run(&args, environment, output),
         Command::Config(args) => config::run(&args, environment, output),
         Command::Doctor(args) => doctor::run(&args, environment, output),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use canary_controller::api::Action;
+use canary_controller::client::Ask;
 use canary_orchestrator::machine::{OperatorAction, Outcome, RunPhase};
 use canary_orchestrator::plan::Inputs;
 use canary_orchestrator::run::control::{Client, ClientError};
@@ -12,6 +14,7 @@ use canary_orchestrator::run::store::Wanted;
 
 use super::already::refused;
 use super::last_resort;
+use crate::cluster::{ClusterOptions, act};
 use crate::drive::{self, Manner, RunOptions};
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
@@ -30,7 +33,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What all of them take.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
-    /// Name of the run, or the beginning of it; without it, the active one
+    /// Name of the run, or the beginning of it; without it, the active one. `release/NAME`: a release in a cluster
     run: Option<String>,
     /// Why; kept in the journal and in messages
     #[arg(long, value_name = "TEXT")]
@@ -38,6 +41,31 @@ pub(crate) struct Common {
     /// Answer as soon as it is accepted, not when it has taken effect
     #[arg(long)]
     no_wait: bool,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+}
+
+impl Common {
+    /// Asks a release of a cluster, if one is meant.
+    fn in_cluster(
+        &self,
+        verb: Action,
+        full: bool,
+        node: Option<&String>,
+        environment: &Environment,
+        output: &Output,
+    ) -> Result<Option<u8>, CommandError> {
+        let Some(release) = self.cluster.release(self.run.as_deref(), environment)? else {
+            return Ok(None);
+        };
+        let ask = Ask {
+            verb,
+            full,
+            node: node.cloned(),
+            reason: self.reason.clone(),
+        };
+        act::run(&release, &ask, self.no_wait, &self.cluster, output).map(Some)
+    }
 }
 
 /// Go on: past a pause, a blocked check, a soak or an approval
@@ -59,7 +87,7 @@ pub(crate) struct PromoteArgs {
 /// Take the new version away now: traffic goes back before anything else
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  canary abort\n  canary abort checkout-7 --reason \"checkout is slow for users in Asia\"\n  canary abort --node deploy              refuse one approval only"
+    after_help = "Examples:\n  canary abort\n  canary abort checkout-7 --reason \"checkout is slow for users in Asia\"\n  canary abort --node deploy              refuse one approval only\n  canary abort release/checkout -n shop   a release in a cluster\n  canary abort release/checkout --direct  where no controller answers"
 )]
 pub(crate) struct AbortArgs {
     #[command(flatten)]
@@ -67,6 +95,9 @@ pub(crate) struct AbortArgs {
     /// Refuse the approval of this node only; its own edges say what follows
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
+    /// In a cluster: change the route from here, with your own rights on it, without the controller
+    #[arg(long, conflicts_with_all = ["node", "no_wait"])]
+    direct: bool,
 }
 
 /// Take no further step; what is watched stays watched
@@ -109,6 +140,10 @@ pub(crate) fn promote(
     environment: &Environment,
     output: &Output,
 ) -> CommandResult {
+    let (full, node) = (args.full, args.node.as_ref());
+    if let Some(code) = args.common.in_cluster(Action::Promote, full, node, environment, output)? {
+        return Ok(code);
+    }
     let action = match &args.node {
         Some(node) => OperatorAction::Answer {
             node: node.clone(),
@@ -121,6 +156,16 @@ pub(crate) fn promote(
 
 /// Aborts.
 pub(crate) fn abort(args: &AbortArgs, environment: &Environment, output: &Output) -> CommandResult {
+    let common = &args.common;
+    if args.direct {
+        let Some(release) = common.cluster.release(common.run.as_deref(), environment)? else {
+            return Err(CommandError::usage("--direct is for a release in a cluster: `canary abort release/NAME --direct`"));
+        };
+        return act::direct(&release, common.reason.as_deref(), &common.cluster, output);
+    }
+    if let Some(code) = common.in_cluster(Action::Abort, false, args.node.as_ref(), environment, output)? {
+        return Ok(code);
+    }
     let action = match &args.node {
         Some(node) => OperatorAction::Answer {
             node: node.clone(),
@@ -133,6 +178,9 @@ pub(crate) fn abort(args: &AbortArgs, environment: &Environment, output: &Output
 
 /// Pauses.
 pub(crate) fn pause(args: &PauseArgs, environment: &Environment, output: &Output) -> CommandResult {
+    if let Some(code) = args.common.in_cluster(Action::Pause, false, None, environment, output)? {
+        return Ok(code);
+    }
     operate(&args.common, OperatorAction::Pause, environment, output)
 }
 
@@ -142,6 +190,9 @@ pub(crate) fn resume(
     environment: &Environment,
     output: &Output,
 ) -> CommandResult {
+    if let Some(code) = args.common.in_cluster(Action::Resume, false, None, environment, output)? {
+        return Ok(code);
+    }
     let inspection = active(&args.common, environment)?;
     if matches!(inspection.liveness, Liveness::Live { .. }) {
         return ask(
@@ -174,6 +225,9 @@ pub(crate) fn resume(
 
 /// Retries: a run that goes on by asking it, an ended one by a new run of the same inputs.
 pub(crate) fn retry(args: &RetryArgs, environment: &Environment, output: &Output) -> CommandResult {
+    if let Some(code) = args.common.in_cluster(Action::Retry, false, None, environment, output)? {
+        return Ok(code);
+    }
     let run = runs::find(environment, args.common.run.as_deref(), Wanted::Any)?;
     let inspection = runs::read(&run)?;
     if inspection.liveness != Liveness::Ended {

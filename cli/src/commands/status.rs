@@ -8,6 +8,7 @@ use canary_traffic::Weight;
 use clap::ValueEnum;
 use serde_json::json;
 
+use crate::cluster::{ClusterOptions, get, status as in_cluster};
 use crate::environment::Environment;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Output;
@@ -24,9 +25,10 @@ Examples:
   canary status                    the active release, else the newest
   canary status checkout-7 -o wide
   canary status -w                 live; q or Ctrl-C leaves
+  canary status release/checkout -n shop -w
   canary status -o json | jq .report.waits")]
 pub(crate) struct Args {
-    /// Name of the run, or the beginning of it
+    /// Name of the run, or the beginning of it. `release/NAME`: a release in a cluster
     run: Option<String>,
     /// Watch it until it ends
     #[arg(short, long)]
@@ -34,6 +36,8 @@ pub(crate) struct Args {
     /// How to print
     #[arg(short, long, value_enum)]
     output: Option<Form>,
+    #[command(flatten)]
+    cluster: ClusterOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,8 +52,23 @@ enum Form {
     Name,
 }
 
+impl Form {
+    fn in_cluster(self) -> get::Form {
+        match self {
+            Self::Wide => get::Form::Wide,
+            Self::Json => get::Form::Json,
+            Self::Yaml => get::Form::Yaml,
+            Self::Name => get::Form::Name,
+        }
+    }
+}
+
 /// Says it.
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
+    if let Some(release) = args.cluster.release(args.run.as_deref(), environment)? {
+        let form = args.output.map(Form::in_cluster);
+        return in_cluster::run(&release, args.watch, form, &args.cluster, environment, output);
+    }
     let directory = runs::find(environment, args.run.as_deref(), Wanted::Any)?;
     let inspection = runs::read(&directory)?;
     if args.watch && matches!(inspection.liveness, Liveness::Live { .. }) {

@@ -53,8 +53,5 @@ pub use status::{
 
 pub use canary_orchestrator::osop::object::GROUP;
 
-/// Label of a workload that a Release manages, with the name of the Release: new templates of it are paused until judged.
-pub const LABEL_RELEASE: &str = "canary.internal/release";
-
 /// Version of all our objects.
 pub const VERSION: &str = "v1alpha1";
