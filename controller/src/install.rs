@@ -128,6 +128,36 @@ pub fn definition_files() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The template of the Helm chart: the same objects, with the values of the chart where they differ from place to place.
+pub fn helm_template() -> Result<String, ManifestError> {
+    let options = Options {
+        namespace: "{{ .Release.Namespace }}".to_owned(),
+        image: "{{ .Values.image.repository }}:{{ .Values.image.tag }}".to_owned(),
+        pause_policy: true,
+    };
+    let mut text = "{{- /* Made of deploy/kustomize by `CANARY_WRITE=1 cargo test -p canary-controller --test manifests`. */}}\n".to_owned();
+    for mut object in objects(&options)? {
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        // Helm makes the namespace (--create-namespace), and the definitions from `crds/`.
+        if kind == "Namespace" || kind == "CustomResourceDefinition" {
+            continue;
+        }
+        if kind == "Deployment" {
+            object["spec"]["replicas"] = "REPLICAS".into();
+            object["spec"]["template"]["spec"]["containers"][0]["resources"] = "RESOURCES".into();
+        }
+        let yaml = to_yaml(&[object])
+            .replace("replicas: REPLICAS", "replicas: {{ .Values.replicas }}")
+            .replace("resources: RESOURCES", "resources: {{ toJson .Values.resources }}");
+        if kind.starts_with("MutatingAdmissionPolicy") {
+            text.push_str(&format!("{{{{- if .Values.pausePolicy }}}}\n{yaml}{{{{- end }}}}\n"));
+        } else {
+            text.push_str(&yaml);
+        }
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ pub(crate) mod argo;
 pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod install;
+pub(crate) mod objects;
 mod show;
 pub(crate) mod status;
 pub(crate) mod workload;

@@ -10,12 +10,13 @@ use canary_orchestrator::plan::compile;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::cluster::objects;
 use crate::environment::Environment;
 use crate::error::USAGE;
 use crate::output::Output;
 use crate::workflow::{self, WorkflowOptions};
 
-/// Check workflows: every error and warning at once
+/// Check workflows and the objects of a cluster: every error and warning at once
 ///
 /// Exit code 2 if there is an error, 0 otherwise.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,7 @@ use crate::workflow::{self, WorkflowOptions};
 Examples:
   canary validate checkout.osop.yaml
   canary validate --profile production.yaml releases/*.osop.yaml
+  canary validate release.yaml             Releases, Profiles and Sources, as the cluster checks them
   canary validate -o github checkout.osop.yaml      annotations in a pull request
   canary validate -o sarif checkout.osop.yaml > canary.sarif")]
 pub(crate) struct Args {
@@ -71,7 +73,7 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> u8
                 continue;
             }
         };
-        let (_, mut diagnostics) = compile(&inputs);
+        let mut diagnostics = objects::check(&inputs).unwrap_or_else(|| compile(&inputs).1);
         let (errors, warnings) = diagnostics.counts();
         failed |= errors > 0;
         if args.output != Form::Json {
