@@ -10,12 +10,30 @@ pub const NAMESPACE: &str = "canary-system";
 pub const IMAGE: &str = "canary:0.1.0";
 
 const FILES: &[(&str, &str)] = &[
-    ("namespace.yaml", include_str!("../../deploy/kustomize/base/namespace.yaml")),
-    ("action-policy.yaml", include_str!("../../deploy/kustomize/base/action-policy.yaml")),
-    ("people-roles.yaml", include_str!("../../deploy/kustomize/base/people-roles.yaml")),
-    ("service-account.yaml", include_str!("../../deploy/kustomize/base/service-account.yaml")),
-    ("controller-role.yaml", include_str!("../../deploy/kustomize/base/controller-role.yaml")),
-    ("deployment.yaml", include_str!("../../deploy/kustomize/base/deployment.yaml")),
+    (
+        "namespace.yaml",
+        include_str!("../../deploy/kustomize/base/namespace.yaml"),
+    ),
+    (
+        "action-policy.yaml",
+        include_str!("../../deploy/kustomize/base/action-policy.yaml"),
+    ),
+    (
+        "people-roles.yaml",
+        include_str!("../../deploy/kustomize/base/people-roles.yaml"),
+    ),
+    (
+        "service-account.yaml",
+        include_str!("../../deploy/kustomize/base/service-account.yaml"),
+    ),
+    (
+        "controller-role.yaml",
+        include_str!("../../deploy/kustomize/base/controller-role.yaml"),
+    ),
+    (
+        "deployment.yaml",
+        include_str!("../../deploy/kustomize/base/deployment.yaml"),
+    ),
 ];
 const PAUSE: &str = include_str!("../../deploy/kustomize/pause-policy/pause-policy.yaml");
 
@@ -56,15 +74,19 @@ pub fn objects(options: &Options) -> Result<Vec<Value>, ManifestError> {
         all.extend(documents(file, text)?);
         if *file == "namespace.yaml" {
             for definition in api::definitions() {
-                all.push(serde_json::to_value(&definition).map_err(|error| ManifestError {
-                    file: "definitions",
-                    why: error.to_string(),
-                })?);
+                all.push(
+                    serde_json::to_value(&definition).map_err(|error| ManifestError {
+                        file: "definitions",
+                        why: error.to_string(),
+                    })?,
+                );
             }
         }
     }
     if options.pause_policy {
-        let at = all.iter().position(|object| object["kind"] == "ServiceAccount");
+        let at = all
+            .iter()
+            .position(|object| object["kind"] == "ServiceAccount");
         let pause = documents("pause-policy.yaml", PAUSE)?;
         let at = at.unwrap_or(all.len());
         all.splice(at..at, pause);
@@ -100,7 +122,8 @@ fn place(object: &mut Value, options: &Options) {
         }
     }
     if object["kind"] == "Deployment" {
-        object["spec"]["template"]["spec"]["containers"][0]["image"] = options.image.as_str().into();
+        object["spec"]["template"]["spec"]["containers"][0]["image"] =
+            options.image.as_str().into();
     }
 }
 
@@ -148,9 +171,14 @@ pub fn helm_template() -> Result<String, ManifestError> {
         }
         let yaml = to_yaml(&[object])
             .replace("replicas: REPLICAS", "replicas: {{ .Values.replicas }}")
-            .replace("resources: RESOURCES", "resources: {{ toJson .Values.resources }}");
+            .replace(
+                "resources: RESOURCES",
+                "resources: {{ toJson .Values.resources }}",
+            );
         if kind.starts_with("MutatingAdmissionPolicy") {
-            text.push_str(&format!("{{{{- if .Values.pausePolicy }}}}\n{yaml}{{{{- end }}}}\n"));
+            text.push_str(&format!(
+                "{{{{- if .Values.pausePolicy }}}}\n{yaml}{{{{- end }}}}\n"
+            ));
         } else {
             text.push_str(&yaml);
         }
@@ -176,25 +204,38 @@ mod tests {
         let all = of(&options);
         assert_eq!(all[0]["kind"], "Namespace");
         let text = to_yaml(&all);
-        assert!(!text.contains("canary-system"), "a namespace was not placed");
+        assert!(
+            !text.contains("canary-system"),
+            "a namespace was not placed"
+        );
         assert!(!text.contains(IMAGE) && text.contains("registry.test/canary:9"));
         let place = |kind: &str| all.iter().position(|object| object["kind"] == kind);
         assert!(place("CustomResourceDefinition") < place("Deployment"));
         assert!(place("MutatingAdmissionPolicy").is_some());
-        let without = of(&Options { pause_policy: false, ..options });
+        let without = of(&Options {
+            pause_policy: false,
+            ..options
+        });
         assert_eq!(without.len() + 2, all.len());
     }
 
     #[test]
     fn no_role_has_a_wildcard_and_none_of_the_cluster_reads_secrets() {
         for object in of(&Options::default()) {
-            let Some(rules) = object["rules"].as_array() else { continue };
+            let Some(rules) = object["rules"].as_array() else {
+                continue;
+            };
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             for rule in rules {
                 assert!(!rule.to_string().contains("\"*\""), "{name}: {rule}");
-                let secrets = rule["resources"].as_array().is_some_and(|all| all.contains(&"secrets".into()));
+                let secrets = rule["resources"]
+                    .as_array()
+                    .is_some_and(|all| all.contains(&"secrets".into()));
                 let bound_by_a_team = name == "canary-secrets";
-                assert!(!secrets || object["kind"] == "Role" || bound_by_a_team, "{name}: {rule}");
+                assert!(
+                    !secrets || object["kind"] == "Role" || bound_by_a_team,
+                    "{name}: {rule}"
+                );
             }
         }
     }
@@ -202,13 +243,22 @@ mod tests {
     #[test]
     fn the_controller_runs_without_rights_on_its_machine() {
         let all = of(&Options::default());
-        let deployment = all.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");
+        let deployment = all
+            .iter()
+            .find(|object| object["kind"] == "Deployment")
+            .expect("a Deployment");
         let pod = &deployment["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
-        assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
-        assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+        assert_eq!(
+            container["securityContext"]["allowPrivilegeEscalation"],
+            false
+        );
+        assert_eq!(
+            container["securityContext"]["capabilities"]["drop"][0],
+            "ALL"
+        );
         assert!(container["livenessProbe"].is_object() && container["readinessProbe"].is_object());
     }
 }

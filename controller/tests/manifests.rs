@@ -11,7 +11,10 @@ fn deploy(path: &str) -> PathBuf {
         .join(path)
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests may be told to write what they check")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests may be told to write what they check"
+)]
 fn same(path: &Path, text: &str) {
     if std::env::var_os("CANARY_WRITE").is_some() {
         fs::create_dir_all(path.parent().expect("a directory")).expect("made");

@@ -48,22 +48,36 @@ pub(crate) async fn carry_out(
             said
         }
     })?;
-    output.talk(&format!("{name}: {} asked for (releaseaction/{action})", ask.verb.word()));
+    output.talk(&format!(
+        "{name}: {} asked for (releaseaction/{action})",
+        ask.verb.word()
+    ));
     if no_wait {
         return Ok(0);
     }
     let short = release.name_any();
-    let first = cluster.answer(&short, &action, ask.verb, SOON).await.map_err(said)?;
+    let first = cluster
+        .answer(&short, &action, ask.verb, SOON)
+        .await
+        .map_err(said)?;
     let asked = if first == Asked::NoAnswer {
-        output.talk(&format!("{name}: waiting for the controller, at most {} s", ANSWER.as_secs()));
-        cluster.answer(&short, &action, ask.verb, ANSWER).await.map_err(said)?
+        output.talk(&format!(
+            "{name}: waiting for the controller, at most {} s",
+            ANSWER.as_secs()
+        ));
+        cluster
+            .answer(&short, &action, ask.verb, ANSWER)
+            .await
+            .map_err(said)?
     } else {
         first
     };
     match asked {
         Asked::Answered(text) => output.data(&format!("{name}: {text}")),
         Asked::TrafficOff(text) => {
-            output.data(&format!("{name}: {text}; the canary gets no requests any more"));
+            output.data(&format!(
+                "{name}: {text}; the canary gets no requests any more"
+            ));
         }
         Asked::NoAnswer => {
             let error = CommandError::failed(format!(

@@ -25,7 +25,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Releases and Rollouts, with the words of Argo's command line
 #[derive(Debug, Parser)]
-#[command(name = "kubectl argo rollouts", bin_name = "kubectl argo rollouts", version, disable_help_subcommand = true)]
+#[command(
+    name = "kubectl argo rollouts",
+    bin_name = "kubectl argo rollouts",
+    version,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     cluster: GlobalOptions,
@@ -148,31 +153,59 @@ fn carry_out(cli: Cli, environment: &Environment, output: &Output) -> CommandRes
         kubeconfig: cli.cluster.kubeconfig,
     };
     if matches!(cli.command, Command::Version) {
-        output.data(&format!("canary {} as kubectl-argo-rollouts", env!("CARGO_PKG_VERSION")));
+        output.data(&format!(
+            "canary {} as kubectl-argo-rollouts",
+            env!("CARGO_PKG_VERSION")
+        ));
         return Ok(0);
     }
     drive::runtime()?.block_on(async {
         let cluster = options.connect().await?;
         match cli.command {
             Command::Abort { name } => verb(&cluster, &name, Action::Abort, false, output).await,
-            Command::Promote { name, full } => verb(&cluster, &name, Action::Promote, full, output).await,
+            Command::Promote { name, full } => {
+                verb(&cluster, &name, Action::Promote, full, output).await
+            }
             Command::Pause { name } => verb(&cluster, &name, Action::Pause, false, output).await,
-            Command::Retry { name, .. } => verb(&cluster, &name, Action::Retry, false, output).await,
+            Command::Retry { name, .. } => {
+                verb(&cluster, &name, Action::Retry, false, output).await
+            }
             Command::Undo { name, to_revision } => undo(&cluster, &name, to_revision, output).await,
-            Command::Set { what: SetWhat::Image { name, images } } => {
+            Command::Set {
+                what: SetWhat::Image { name, images },
+            } => {
                 let target = target(find(&cluster, &name).await?, &name);
                 cluster.set_images(&target, &images).await.map_err(said)?;
                 output.data(&format!("rollout \"{name}\" image updated"));
                 Ok(0)
             }
-            Command::Set { what: SetWhat::Weight { name, weight } } => {
-                set_weight(&cluster, &options, &name, weight, output).await
+            Command::Set {
+                what: SetWhat::Weight { name, weight },
+            } => set_weight(&cluster, &options, &name, weight, output).await,
+            Command::Status {
+                name,
+                watch,
+                timeout,
+            } => status(&cluster, &name, watch, &timeout, output).await,
+            Command::Get {
+                name,
+                watch,
+                no_color,
+                ..
+            } => {
+                get(
+                    &cluster,
+                    &name,
+                    watch,
+                    output.color && !no_color,
+                    environment,
+                    output,
+                )
+                .await
             }
-            Command::Status { name, watch, timeout } => status(&cluster, &name, watch, &timeout, output).await,
-            Command::Get { name, watch, no_color, .. } => {
-                get(&cluster, &name, watch, output.color && !no_color, environment, output).await
+            Command::List { all_namespaces, .. } => {
+                list(&cluster, all_namespaces, environment, output).await
             }
-            Command::List { all_namespaces, .. } => list(&cluster, all_namespaces, environment, output).await,
             Command::Version => Ok(0),
         }
     })
@@ -192,7 +225,11 @@ async fn find(cluster: &Cluster, name: &str) -> Result<Found, CommandError> {
     if let Some(release) = found.or_else(|| releases.iter().find(|release| of_workload(release))) {
         return Ok(Found::Release(Box::new(release.clone())));
     }
-    cluster.rollout(name).await.map(Found::Rollout).map_err(said)
+    cluster
+        .rollout(name)
+        .await
+        .map(Found::Rollout)
+        .map_err(said)
 }
 
 fn target(found: Found, name: &str) -> Target {
@@ -205,10 +242,21 @@ fn target(found: Found, name: &str) -> Target {
     }
 }
 
-async fn verb(cluster: &Cluster, name: &str, verb: Action, full: bool, output: &Output) -> CommandResult {
+async fn verb(
+    cluster: &Cluster,
+    name: &str,
+    verb: Action,
+    full: bool,
+    output: &Output,
+) -> CommandResult {
     match find(cluster, name).await? {
         Found::Release(release) => {
-            let ask = Ask { verb, full, node: None, reason: None };
+            let ask = Ask {
+                verb,
+                full,
+                node: None,
+                reason: None,
+            };
             act::carry_out(cluster, &release, &ask, false, output).await
         }
         Found::Rollout(_) => {
@@ -219,7 +267,12 @@ async fn verb(cluster: &Cluster, name: &str, verb: Action, full: bool, output: &
     }
 }
 
-async fn undo(cluster: &Cluster, name: &str, revision: Option<u64>, output: &Output) -> CommandResult {
+async fn undo(
+    cluster: &Cluster,
+    name: &str,
+    revision: Option<u64>,
+    output: &Output,
+) -> CommandResult {
     let target = target(find(cluster, name).await?, name);
     cluster.undo(&target, revision).await.map_err(said)?;
     output.data(&format!("rollout '{name}' undo"));
@@ -238,7 +291,10 @@ async fn set_weight(
             "{} decides on its weights by evidence; nobody sets them by hand",
             super::full_name(&release)
         ))
-        .hint(format!("`canary promote {0}` goes a step on, `canary promote {0} --full` to 100 %", super::full_name(&release))));
+        .hint(format!(
+            "`canary promote {0}` goes a step on, `canary promote {0} --full` to 100 %",
+            super::full_name(&release)
+        )));
     }
     let access = RouterAccess {
         kubeconfig: options.kubeconfig.clone(),
@@ -255,16 +311,29 @@ async fn set_weight(
 }
 
 /// Argo's exit codes: 0 healthy, 1 degraded or too late.
-async fn status(cluster: &Cluster, name: &str, watch: bool, timeout: &str, output: &Output) -> CommandResult {
+async fn status(
+    cluster: &Cluster,
+    name: &str,
+    watch: bool,
+    timeout: &str,
+    output: &Output,
+) -> CommandResult {
     let limit = match timeout {
         "0" | "0s" => None,
-        text => Some(canary_analyzer::duration::parse(text).map_err(|error| CommandError::usage(format!("--timeout: {error}")))?),
+        text => Some(
+            canary_analyzer::duration::parse(text)
+                .map_err(|error| CommandError::usage(format!("--timeout: {error}")))?,
+        ),
     };
     let look = async {
         let mut before = String::new();
         loop {
             let (phase, message) = phase(&find(cluster, name).await?);
-            let line = if message.is_empty() { phase.clone() } else { format!("{phase} - {message}") };
+            let line = if message.is_empty() {
+                phase.clone()
+            } else {
+                format!("{phase} - {message}")
+            };
             if line != before {
                 output.data(&line);
                 before = line;
@@ -283,9 +352,11 @@ async fn status(cluster: &Cluster, name: &str, watch: bool, timeout: &str, outpu
     };
     match limit {
         None => look.await,
-        Some(limit) => tokio::time::timeout(limit, look)
-            .await
-            .unwrap_or_else(|_| Err(CommandError::failed("Rollout status watch exceeded timeout".to_owned()))),
+        Some(limit) => tokio::time::timeout(limit, look).await.unwrap_or_else(|_| {
+            Err(CommandError::failed(
+                "Rollout status watch exceeded timeout".to_owned(),
+            ))
+        }),
     }
 }
 
@@ -323,10 +394,13 @@ async fn get(
     let mut before = String::new();
     loop {
         let text = match find(cluster, name).await? {
-            Found::Release(release) => {
-                render(&show::screen(&release, now(), environment.width(), true), color)
+            Found::Release(release) => render(
+                &show::screen(&release, now(), environment.width(), true),
+                color,
+            ),
+            Found::Rollout(rollout) => {
+                rollout_text(name, cluster.namespace(), &rollout_status(&rollout))
             }
-            Found::Rollout(rollout) => rollout_text(name, cluster.namespace(), &rollout_status(&rollout)),
         };
         if text != before {
             if !before.is_empty() {
@@ -362,13 +436,21 @@ fn rollout_text(name: &str, namespace: &str, status: &RolloutStatus) -> String {
     let images = status.images.join("\n                 ");
     lines.push(format!("Images:          {images}"));
     lines.push("Replicas:".to_owned());
-    for (word, count) in ["Desired", "Current", "Updated", "Ready", "Available"].iter().zip(status.replicas) {
+    for (word, count) in ["Desired", "Current", "Updated", "Ready", "Available"]
+        .iter()
+        .zip(status.replicas)
+    {
         lines.push(format!("  {:<15}{count}", format!("{word}:")));
     }
     lines.join("\n")
 }
 
-async fn list(cluster: &Cluster, everywhere: bool, environment: &Environment, output: &Output) -> CommandResult {
+async fn list(
+    cluster: &Cluster,
+    everywhere: bool,
+    environment: &Environment,
+    output: &Output,
+) -> CommandResult {
     let releases = match cluster.list(everywhere, None).await {
         Ok(releases) => releases,
         Err(ClientError::NotInstalled(_)) => Vec::new(),
@@ -384,11 +466,14 @@ async fn list(cluster: &Cluster, everywhere: bool, environment: &Environment, ou
         Err(error) => return Err(said(error)),
     };
     let driven = |name: &str| {
-        releases
-            .iter()
-            .any(|release| release.spec.target.kind == TargetKind::Rollout && release.spec.target.name == name)
+        releases.iter().any(|release| {
+            release.spec.target.kind == TargetKind::Rollout && release.spec.target.name == name
+        })
     };
-    let rest: Vec<_> = rollouts.iter().filter(|(_, name, _)| !driven(name)).collect();
+    let rest: Vec<_> = rollouts
+        .iter()
+        .filter(|(_, name, _)| !driven(name))
+        .collect();
     if !rest.is_empty() {
         output.data("NAME                STRATEGY   STATUS       STEP  SET-WEIGHT  READY  DESIRED  UP-TO-DATE  AVAILABLE");
         for (_, name, rollout) in rest {

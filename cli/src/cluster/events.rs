@@ -27,7 +27,13 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
             return Ok(0);
         }
         let width = environment.width();
-        let by_width = trail.iter().map(|one| one.by.chars().count()).max().unwrap_or(2).clamp(2, 30) + 2;
+        let by_width = trail
+            .iter()
+            .map(|one| one.by.chars().count())
+            .max()
+            .unwrap_or(2)
+            .clamp(2, 30)
+            + 2;
         let mut lines = vec![
             Line::default()
                 .column("TIME", Tone::Dim, 22)
@@ -43,7 +49,9 @@ pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> Co
                 _ => Tone::Plain,
             };
             let at = one.at.map_or_else(String::new, |at| {
-                jiff::Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+                jiff::Timestamp::from_second(at.as_second())
+                    .unwrap_or(at)
+                    .to_string()
             });
             let line = Line::default()
                 .column(at, Tone::Dim, 22)

@@ -90,7 +90,9 @@ pub(crate) fn show_all(
     output: &Output,
 ) -> CommandResult {
     if name.is_some() && listing.all_namespaces {
-        return Err(CommandError::usage("one release has one namespace: leave out -A, or the name"));
+        return Err(CommandError::usage(
+            "one release has one namespace: leave out -A, or the name",
+        ));
     }
     drive::runtime()?.block_on(async {
         let cluster = listing.cluster.connect().await?;
@@ -126,17 +128,25 @@ fn print(
     output: &Output,
 ) {
     match listing.output {
-        Some(Form::Name) => releases.iter().for_each(|release| output.data(&full_name(release))),
+        Some(Form::Name) => releases
+            .iter()
+            .for_each(|release| output.data(&full_name(release))),
         Some(form @ (Form::Json | Form::Yaml)) => {
             let document = if one {
                 serde_json::to_value(&releases[0])
             } else {
-                serde_json::to_value(serde_json::json!({"apiVersion": "v1", "kind": "List", "items": releases}))
+                serde_json::to_value(
+                    serde_json::json!({"apiVersion": "v1", "kind": "List", "items": releases}),
+                )
             };
             output.data(&document_text(form, &document.unwrap_or_default()));
         }
         Some(Form::Wide) | None => {
-            let width = if listing.output.is_some() { usize::MAX } else { environment.width() };
+            let width = if listing.output.is_some() {
+                usize::MAX
+            } else {
+                environment.width()
+            };
             let lines = show::table(releases, now(), width, listing.all_namespaces);
             output.data(&render(&lines, output.color));
         }
@@ -159,9 +169,14 @@ async fn watch(
     environment: &Environment,
     output: &Output,
 ) -> CommandResult {
-    let mut changes = pin!(cluster.watch(listing.all_namespaces, name, listing.selector.as_deref()));
+    let mut changes =
+        pin!(cluster.watch(listing.all_namespaces, name, listing.selector.as_deref()));
     let spaces = listing.all_namespaces.then_some(20);
-    let width = if listing.output.is_some() { usize::MAX } else { environment.width() };
+    let width = if listing.output.is_some() {
+        usize::MAX
+    } else {
+        environment.width()
+    };
     let mut first = true;
     while let Some(change) = changes.next().await {
         let release = match change {
@@ -184,7 +199,9 @@ async fn watch(
             Some(Form::Json) => output.data(&serde_json::to_string(&release).unwrap_or_default()),
             Some(Form::Yaml) => output.data(&format!(
                 "---\n{}",
-                serde_saphyr::to_string(&release).unwrap_or_default().trim_end()
+                serde_saphyr::to_string(&release)
+                    .unwrap_or_default()
+                    .trim_end()
             )),
             Some(Form::Wide) | None => {
                 let name_width = release.name_any().len().max(18) + 2;

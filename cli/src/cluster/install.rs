@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> CommandResult {
         image: args.image.clone(),
         pause_policy: !args.without_pause_policy,
     };
-    let objects = install::objects(&options).map_err(|error| CommandError::failed(error.to_string()))?;
+    let objects =
+        install::objects(&options).map_err(|error| CommandError::failed(error.to_string()))?;
     match args.output {
         Form::Yaml => output.raw(&install::to_yaml(&objects)),
         Form::Json => {
@@ -80,7 +81,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> CommandResult {
             output.data(&serde_json::to_string_pretty(&list).unwrap_or_default());
         }
         Form::Name if args.dry_run => {
-            objects.iter().for_each(|object| output.data(&name_of(object)));
+            objects
+                .iter()
+                .for_each(|object| output.data(&name_of(object)));
         }
         Form::Name => {}
     }
@@ -97,7 +100,10 @@ pub(crate) fn run(args: &Args, output: &Output) -> CommandResult {
         for object in &objects {
             apply(cluster.client(), object).await.map_err(|error| {
                 let said = said(error);
-                CommandError { message: format!("{}: {}", name_of(object), said.message), ..said }
+                CommandError {
+                    message: format!("{}: {}", name_of(object), said.message),
+                    ..said
+                }
             })?;
             let done = format!("{} applied", name_of(object));
             if args.output == Form::Name {
@@ -106,25 +112,35 @@ pub(crate) fn run(args: &Args, output: &Output) -> CommandResult {
                 output.talk(&done);
             }
         }
-        output.talk(&format!("`kubectl -n {} rollout status deployment/canary-controller` says when it runs", args.namespace));
+        output.talk(&format!(
+            "`kubectl -n {} rollout status deployment/canary-controller` says when it runs",
+            args.namespace
+        ));
         Ok(0)
     })
 }
 
 fn name_of(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_lowercase();
-    format!("{}/{}", text(&object["kind"]), text(&object["metadata"]["name"]))
+    format!(
+        "{}/{}",
+        text(&object["kind"]),
+        text(&object["metadata"]["name"])
+    )
 }
 
 /// Applies one object; a kind whose definition was applied a moment ago is waited for.
 async fn apply(client: &kube::Client, object: &Value) -> Result<(), ClientError> {
     let unsuitable = |error: &dyn std::fmt::Display| ClientError::Unsuitable(error.to_string());
-    let object: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| unsuitable(&error))?;
+    let object: DynamicObject =
+        serde_json::from_value(object.clone()).map_err(|error| unsuitable(&error))?;
     let types = object.types.clone().unwrap_or_default();
     let kind = GroupVersionKind::try_from(&types).map_err(|error| unsuitable(&error))?;
     let (resource, scope) = served(client, &kind, &types).await?;
     let api: Api<DynamicObject> = match (scope, object.namespace()) {
-        (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), &namespace, &resource),
+        (Scope::Namespaced, Some(namespace)) => {
+            Api::namespaced_with(client.clone(), &namespace, &resource)
+        }
         _ => Api::all_with(client.clone(), &resource),
     };
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
@@ -142,10 +158,12 @@ async fn served(
     let found = tokio::time::timeout(SERVED, pinned_kind(client, kind)).await;
     match found {
         Ok(Ok((resource, capabilities))) => Ok((resource, capabilities.scope)),
-        Ok(Err(kube::Error::Api(_) | kube::Error::Discovery(_))) | Err(_) => Err(ClientError::Unsuitable(format!(
-            "this cluster does not serve {} of {}; for MutatingAdmissionPolicy (Kubernetes 1.36) there is --without-pause-policy",
-            types.kind, types.api_version
-        ))),
+        Ok(Err(kube::Error::Api(_) | kube::Error::Discovery(_))) | Err(_) => {
+            Err(ClientError::Unsuitable(format!(
+                "this cluster does not serve {} of {}; for MutatingAdmissionPolicy (Kubernetes 1.36) there is --without-pause-policy",
+                types.kind, types.api_version
+            )))
+        }
         Ok(Err(error)) => Err(ClientError::of(error)),
     }
 }

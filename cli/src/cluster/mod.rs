@@ -76,16 +76,15 @@ impl ClusterOptions {
         }
         match name {
             Some(name) => Ok(Some(name.to_owned())),
-            None => Err(CommandError::usage("which release? A release in a cluster is named, so that no other one is meant")
-                .hint("`canary get releases` lists them, with -A those of all namespaces")),
+            None => Err(CommandError::usage(
+                "which release? A release in a cluster is named, so that no other one is meant",
+            )
+            .hint("`canary get releases` lists them, with -A those of all namespaces")),
         }
     }
 
     /// The release itself, for commands that know of clusters only.
-    pub(crate) async fn find(
-        &self,
-        name: &str,
-    ) -> Result<(Cluster, Release), CommandError> {
+    pub(crate) async fn find(&self, name: &str) -> Result<(Cluster, Release), CommandError> {
         let cluster = self.connect().await?;
         let name = name
             .split_once('/')
@@ -148,7 +147,12 @@ mod tests {
         for (options, name, plugin, expected) in [
             (&plain, Some("checkout"), false, Ok(None)),
             (&plain, None, false, Ok(None)),
-            (&plain, Some("release/checkout"), false, Ok(Some("checkout"))),
+            (
+                &plain,
+                Some("release/checkout"),
+                false,
+                Ok(Some("checkout")),
+            ),
             (&plain, Some("rel/checkout"), false, Ok(Some("checkout"))),
             (&placed, Some("checkout"), false, Ok(Some("checkout"))),
             (&plain, Some("checkout"), true, Ok(Some("checkout"))),

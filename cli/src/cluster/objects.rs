@@ -60,7 +60,9 @@ fn check_one(inputs: &Inputs, document: String) -> Diagnostics {
     let mut found = match kind_of(&file) {
         Some(ObjectKind::Release) if workflow_config_map(&file).is_none() => {
             let mut inputs = inputs.clone();
-            inputs.files.insert(inputs.workflow.clone(), document.clone());
+            inputs
+                .files
+                .insert(inputs.workflow.clone(), document.clone());
             compile(&inputs).1
         }
         Some(_) => {
@@ -96,7 +98,9 @@ fn schema(file: SourceFile) -> Diagnostics {
         "Source" => read::<Source>(&file.text),
         "ClusterSource" => read::<ClusterSource>(&file.text),
         other => Err((
-            format!("{GROUP} has no kind `{other}`: Release, Profile, ClusterProfile, Source, ClusterSource, ReleaseAction"),
+            format!(
+                "{GROUP} has no kind `{other}`: Release, Profile, ClusterProfile, Source, ClusterSource, ReleaseAction"
+            ),
             None,
         )),
     };
@@ -111,15 +115,20 @@ fn schema(file: SourceFile) -> Diagnostics {
 type Wrong = (String, Option<(usize, usize)>);
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<(), Wrong> {
-    serde_saphyr::from_str::<T>(text).map(drop).map_err(|error| {
-        let place = error
-            .location()
-            .map(|at| (usize::try_from(at.line()).unwrap_or(1), usize::try_from(at.column()).unwrap_or(1)));
-        let error = error.without_snippet().to_string();
-        let message = error.lines().next().unwrap_or_default();
-        let message = message.strip_prefix("error: ").unwrap_or(message);
-        (message.to_owned(), place)
-    })
+    serde_saphyr::from_str::<T>(text)
+        .map(drop)
+        .map_err(|error| {
+            let place = error.location().map(|at| {
+                (
+                    usize::try_from(at.line()).unwrap_or(1),
+                    usize::try_from(at.column()).unwrap_or(1),
+                )
+            });
+            let error = error.without_snippet().to_string();
+            let message = error.lines().next().unwrap_or_default();
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            (message.to_owned(), place)
+        })
 }
 
 /// The byte of a line and a column, both from 1.
@@ -162,25 +171,35 @@ spec:
 
     #[test]
     fn a_manifest_is_checked_beside_those_of_others() {
-        let file = format!("apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\n---\n{RELEASE}");
+        let file =
+            format!("apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\n---\n{RELEASE}");
         assert_eq!(told(&file).as_deref(), Some(""));
         let wrong = file.replace("weight: 100", "weight: 90");
         let told = told(&wrong).expect("ours");
         assert!(told.contains("release.yaml:14:"), "{told}");
-        assert!(told.contains("the last step must have weight 100, found 90"), "{told}");
+        assert!(
+            told.contains("the last step must have weight 100, found 90"),
+            "{told}"
+        );
     }
 
     #[test]
     fn files_without_an_object_of_ours_are_not_meant() {
         assert_eq!(told("osop_version: '2.0'\nid: a\n"), None);
-        assert_eq!(told("apiVersion: canary.internalx/v1\nkind: Release\n"), None);
+        assert_eq!(
+            told("apiVersion: canary.internalx/v1\nkind: Release\n"),
+            None
+        );
     }
 
     #[test]
     fn what_the_schema_says_is_said_with_its_place() {
         let source = "apiVersion: canary.internal/v1alpha1\nkind: ClusterSource\nmetadata: {name: main}\nspec:\n  prometheus:\n    url: http://p\n    tenants: a\n";
         let told_source = told(source).expect("ours");
-        assert!(told_source.contains("tenants") && told_source.contains("release.yaml:7:"), "{told_source}");
+        assert!(
+            told_source.contains("tenants") && told_source.contains("release.yaml:7:"),
+            "{told_source}"
+        );
         let unknown = told("apiVersion: canary.internal/v1alpha1\nkind: Releases\n").expect("ours");
         assert!(unknown.contains("has no kind `Releases`"), "{unknown}");
         let profile = "apiVersion: canary.internal/v1alpha1\nkind: Profile\nmetadata: {name: base}\nspec: {bake: 5}\n";
@@ -190,7 +209,10 @@ spec:
 
     #[test]
     fn a_workflow_of_a_config_map_does_not_make_its_release_wrong() {
-        let text = RELEASE.replace("steps: [{weight: 10}, {weight: 100}]", "workflow: {configMap: {name: flows, key: a}}");
+        let text = RELEASE.replace(
+            "steps: [{weight: 10}, {weight: 100}]",
+            "workflow: {configMap: {name: flows, key: a}}",
+        );
         assert_eq!(told(&text).as_deref(), Some(""));
     }
 }

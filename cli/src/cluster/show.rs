@@ -59,9 +59,17 @@ pub(super) fn screen(release: &Release, now: Timestamp, width: usize, wide: bool
     lines
 }
 
-fn head(name: &str, release: &Release, status: &ReleaseStatus, now: Timestamp, width: usize) -> Vec<Line> {
+fn head(
+    name: &str,
+    release: &Release,
+    status: &ReleaseStatus,
+    now: Timestamp,
+    width: usize,
+) -> Vec<Line> {
     let (word, tone) = phase(Some(status));
-    let mut first = Line::default().column(name, Tone::Strong, name.len() + 2).add(word, tone);
+    let mut first = Line::default()
+        .column(name, Tone::Strong, name.len() + 2)
+        .add(word, tone);
     if let Some(weight) = status.weight {
         first = first
             .add("  canary gets ", Tone::Plain)
@@ -77,20 +85,42 @@ fn head(name: &str, release: &Release, status: &ReleaseStatus, now: Timestamp, w
     let mut lines = vec![first];
     let mut say = |text: &str, tone: Tone| {
         let wrapped = wrap(text, width.saturating_sub(2));
-        lines.extend(wrapped.into_iter().map(|text| Line::default().add(format!("  {text}"), tone)));
+        lines.extend(
+            wrapped
+                .into_iter()
+                .map(|text| Line::default().add(format!("  {text}"), tone)),
+        );
     };
     if let Some(why) = &status.why {
-        say(why, if matches!(tone, Tone::Bad | Tone::Warn) { tone } else { Tone::Plain });
+        say(
+            why,
+            if matches!(tone, Tone::Bad | Tone::Warn) {
+                tone
+            } else {
+                Tone::Plain
+            },
+        );
     }
     if let Some(problem) = &status.traffic_problem {
         say(problem, Tone::Warn);
     }
-    let not_ready = status.conditions.iter().find(|c| c.type_ == "Ready" && c.status == "False");
+    let not_ready = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "Ready" && c.status == "False");
     if let Some(condition) = not_ready {
-        say(&format!("{}: {}", condition.reason, condition.message), Tone::Bad);
+        say(
+            &format!("{}: {}", condition.reason, condition.message),
+            Tone::Bad,
+        );
     }
-    if status.observed_generation.is_some() && status.observed_generation != release.metadata.generation {
-        say("the Release was changed and no controller has looked at that yet", Tone::Warn);
+    if status.observed_generation.is_some()
+        && status.observed_generation != release.metadata.generation
+    {
+        say(
+            "the Release was changed and no controller has looked at that yet",
+            Tone::Warn,
+        );
     }
     lines
 }
@@ -145,7 +175,10 @@ fn gates(gates: &[GateStatus], width: usize, wide: bool) -> Vec<Line> {
         );
         let shown = wide || matches!(tone, Tone::Bad | Tone::Warn);
         if let Some(message) = gate.message.as_ref().filter(|_| shown) {
-            lines.push(Line::default().add(format!("      {}", cut(message, width.saturating_sub(6))), tone));
+            lines.push(Line::default().add(
+                format!("      {}", cut(message, width.saturating_sub(6))),
+                tone,
+            ));
         }
     }
     lines
@@ -163,11 +196,17 @@ fn waits(name: &str, status: &ReleaseStatus, now: Timestamp, width: usize) -> Ve
             lines.push(Line::default().add(mark, Tone::Busy).add(text, Tone::Plain));
         }
         if let Some(unblock) = &wait.unblock {
-            lines.push(Line::default().add(format!("    {}", unblock.replace("RUN", name)), Tone::Strong));
+            lines.push(Line::default().add(
+                format!("    {}", unblock.replace("RUN", name)),
+                Tone::Strong,
+            ));
         }
     }
     for next in &status.next {
-        let told = status.waits.iter().any(|wait| wait.unblock.as_ref() == Some(next));
+        let told = status
+            .waits
+            .iter()
+            .any(|wait| wait.unblock.as_ref() == Some(next));
         if !told {
             lines.push(
                 Line::default()
@@ -187,7 +226,10 @@ pub(super) fn table(releases: &[Release], now: Timestamp, width: usize, spaces: 
     let longest = |of: &dyn Fn(&Release) -> usize, least: usize| {
         releases.iter().map(of).max().unwrap_or(0).max(least) + 2
     };
-    let space_width = longest(&|release| release.namespace().map_or(0, |name| name.len()), 9);
+    let space_width = longest(
+        &|release| release.namespace().map_or(0, |name| name.len()),
+        9,
+    );
     let name_width = longest(&|release| release.name_any().len(), 4);
     let mut header = Line::default();
     if spaces {
@@ -202,11 +244,15 @@ pub(super) fn table(releases: &[Release], now: Timestamp, width: usize, spaces: 
             .column("AGE", Tone::Dim, 10)
             .add("WHY", Tone::Dim),
     ];
-    lines.extend(
-        releases
-            .iter()
-            .map(|release| row(release, now, width, spaces.then_some(space_width), name_width)),
-    );
+    lines.extend(releases.iter().map(|release| {
+        row(
+            release,
+            now,
+            width,
+            spaces.then_some(space_width),
+            name_width,
+        )
+    }));
     lines
 }
 
@@ -222,7 +268,11 @@ pub(super) fn row(
     let (word, tone) = phase(status);
     let mut line = Line::default();
     if let Some(space_width) = space_width {
-        line = line.column(release.namespace().unwrap_or_default(), Tone::Plain, space_width);
+        line = line.column(
+            release.namespace().unwrap_or_default(),
+            Tone::Plain,
+            space_width,
+        );
     }
     let weight = status
         .and_then(|status| status.weight)
@@ -240,7 +290,9 @@ pub(super) fn row(
         .column(weight, Tone::Plain, 8)
         .column(age, Tone::Plain, 10);
     let room = width.saturating_sub(line.text().chars().count()).max(20);
-    let why = status.and_then(|status| status.why.clone()).unwrap_or_default();
+    let why = status
+        .and_then(|status| status.why.clone())
+        .unwrap_or_default();
     line.add(cut(&why, room), Tone::Plain)
 }
 
@@ -290,7 +342,10 @@ mod tests {
     #[test]
     fn a_release_that_nobody_has_seen_says_so() {
         let text = render(&screen(&release(""), now(), 100, false), false);
-        assert!(text.contains("no controller has looked at it yet"), "{text}");
+        assert!(
+            text.contains("no controller has looked at it yet"),
+            "{text}"
+        );
         let text = render(&table(&[release("")], now(), 100, true), false);
         assert!(text.contains("shop") && text.contains("unseen"), "{text}");
     }

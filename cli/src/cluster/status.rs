@@ -109,7 +109,9 @@ fn line(release: &Release, before: Option<&Release>, form: Option<Form>, output:
         Some(Form::Json) => output.data(&serde_json::to_string(release).unwrap_or_default()),
         Some(Form::Yaml) => output.data(&format!(
             "---\n{}",
-            serde_saphyr::to_string(release).unwrap_or_default().trim_end()
+            serde_saphyr::to_string(release)
+                .unwrap_or_default()
+                .trim_end()
         )),
         Some(Form::Name | Form::Wide) | None => {
             let said = |release: &Release| {

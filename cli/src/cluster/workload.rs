@@ -39,7 +39,9 @@ enum SetWhat {
 
 /// Set images of containers: a new version, which is then judged
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary set image release/checkout app=registry.example.com/checkout:1.5 -n shop")]
+#[command(
+    after_help = "Examples:\n  canary set image release/checkout app=registry.example.com/checkout:1.5 -n shop"
+)]
 struct ImageArgs {
     /// The release: release/NAME
     release: String,
@@ -57,8 +59,13 @@ pub(crate) fn undo(args: &UndoArgs, output: &Output) -> CommandResult {
         let target = &release.spec.target;
         let revision = cluster.undo(target, args.to_revision).await.map_err(said)?;
         let name = full_name(&release);
-        output.data(&format!("{name}: {} has the template of revision {revision} again", target.name));
-        output.talk(&format!("it is judged like any other version: `canary status {name} -w`"));
+        output.data(&format!(
+            "{name}: {} has the template of revision {revision} again",
+            target.name
+        ));
+        output.talk(&format!(
+            "it is judged like any other version: `canary status {name} -w`"
+        ));
         Ok(0)
     })
 }
@@ -69,7 +76,10 @@ pub(crate) fn set(args: &SetArgs, output: &Output) -> CommandResult {
     drive::runtime()?.block_on(async {
         let (cluster, release) = args.cluster.find(&args.release).await?;
         let target = &release.spec.target;
-        cluster.set_images(target, &args.images).await.map_err(said)?;
+        cluster
+            .set_images(target, &args.images)
+            .await
+            .map_err(said)?;
         let name = full_name(&release);
         output.data(&format!("{name}: images of {} set", target.name));
         output.talk(&format!("`canary status {name} -w` shows how it fares"));

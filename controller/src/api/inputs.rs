@@ -85,13 +85,7 @@ impl PrepareError {
 
 /// The ConfigMap that holds the workflow, if one does.
 pub fn workflow_config_map(release: &Release) -> Option<&ConfigMapKey> {
-    release
-        .spec
-        .strategy
-        .workflow
-        .as_ref()?
-        .config_map
-        .as_ref()
+    release.spec.strategy.workflow.as_ref()?.config_map.as_ref()
 }
 
 /// What a plan of this Release is made from.
@@ -104,7 +98,12 @@ pub fn prepare(release: &Release, named: &Named) -> Result<Prepared, PrepareErro
         (Some(of), Some(text)) => Some(SourceFile::new(format!("{}/{}", of.name, of.key), text)),
         _ => None,
     };
-    let text = object_text("Release", &release.name_any(), release.namespace(), &release.spec)?;
+    let text = object_text(
+        "Release",
+        &release.name_any(),
+        release.namespace(),
+        &release.spec,
+    )?;
     let file = SourceFile::new(format!("release/{}", release.name_any()), text);
     let mut made = read(to_workflow(file, workflow))?;
     let mut secrets = BTreeSet::new();
@@ -160,7 +159,9 @@ fn check_named(release: &Release, named: &Named) -> Result<(), PrepareError> {
     }
     if let (Some(wanted), None) = (workflow_config_map(release), &named.workflow) {
         let (name, key) = (&wanted.name, &wanted.key);
-        return Err(PrepareError::Missing(format!("key {key} of ConfigMap {name}")));
+        return Err(PrepareError::Missing(format!(
+            "key {key} of ConfigMap {name}"
+        )));
     }
     Ok(())
 }
@@ -371,13 +372,23 @@ spec:
         };
         let prepared = prepare(&release(NAMES), &named).expect("prepared");
         let plan = plan(&prepared);
-        assert_eq!((plan.service.as_str(), plan.bake.as_secs()), ("checkout", 420));
+        assert_eq!(
+            (plan.service.as_str(), plan.bake.as_secs()),
+            ("checkout", 420)
+        );
         assert_eq!(plan.gates.len(), 1);
-        let names: Vec<_> = plan.settings.notify.iter().map(|c| c.name.value.as_str()).collect();
+        let names: Vec<_> = plan
+            .settings
+            .notify
+            .iter()
+            .map(|c| c.name.value.as_str())
+            .collect();
         assert_eq!(names, ["own", "pages"]);
         let prometheus = plan.settings.sources.prometheus.expect("a source");
         assert_eq!(prometheus.url.value, "https://prometheus.example.com");
-        let Auth::Bearer(token) = prometheus.auth else { panic!("{:?}", prometheus.auth) };
+        let Auth::Bearer(token) = prometheus.auth else {
+            panic!("{:?}", prometheus.auth)
+        };
         // The same name and key, once in the controller's namespace and once in the release's.
         let of = |cluster: bool| secret_variable(cluster, "slack", "url");
         assert_eq!(token.name().value, of(true));
@@ -393,8 +404,15 @@ spec:
 
     #[test]
     fn what_is_named_and_not_there_is_told_by_kind_and_name() {
-        let told = |extra: &str, named: &Named| prepare(&release(extra), named).expect_err("missing").to_string();
-        let with_profile = Named { profile: Some(profile()), ..Named::default() };
+        let told = |extra: &str, named: &Named| {
+            prepare(&release(extra), named)
+                .expect_err("missing")
+                .to_string()
+        };
+        let with_profile = Named {
+            profile: Some(profile()),
+            ..Named::default()
+        };
         for (extra, named, expected) in [
             (NAMES, Named::default(), "ClusterProfile base is not there"),
             (NAMES, with_profile, "ClusterSource main is not there"),
@@ -406,8 +424,12 @@ spec:
 
     #[test]
     fn the_order_of_what_is_prepared_does_not_change_the_plan() {
-        let named = Named { source: Some(source()), ..Named::default() };
-        let extra = format!("{GATES}  sources: {{prometheus: {{kind: ClusterSource, name: main}}}}\n");
+        let named = Named {
+            source: Some(source()),
+            ..Named::default()
+        };
+        let extra =
+            format!("{GATES}  sources: {{prometheus: {{kind: ClusterSource, name: main}}}}\n");
         let one = prepare(&release(&extra), &named).expect("prepared");
         let other = prepare(&release(&extra), &named).expect("prepared");
         assert_eq!(one, other);
@@ -420,6 +442,10 @@ spec:
         let prepared = prepare(&release("  metrics: {preset: app}\n"), &named).expect("prepared");
         let (plan, diagnostics) = compile(&prepared.inputs);
         assert!(plan.is_none());
-        assert!(problems(&diagnostics).contains("there are no gates"), "{}", problems(&diagnostics));
+        assert!(
+            problems(&diagnostics).contains("there are no gates"),
+            "{}",
+            problems(&diagnostics)
+        );
     }
 }

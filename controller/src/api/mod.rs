@@ -11,19 +11,34 @@
 //! CEL) is said here once. What a release says is the vocabulary of `x-canary` in `camelCase`; what it means is decided in
 //! one place, by the compiler of plans.
 
-#[expect(unreachable_pub, reason = "KubeSchema repeats each type inside of a function")]
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type inside of a function"
+)]
 mod action;
 mod crd;
 mod inputs;
-#[expect(unreachable_pub, reason = "KubeSchema repeats each type inside of a function")]
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type inside of a function"
+)]
 mod profile;
-#[expect(unreachable_pub, reason = "KubeSchema repeats each type inside of a function")]
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type inside of a function"
+)]
 mod release;
 mod report;
 mod schema;
-#[expect(unreachable_pub, reason = "KubeSchema repeats each type inside of a function")]
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type inside of a function"
+)]
 mod settings;
-#[expect(unreachable_pub, reason = "KubeSchema repeats each type inside of a function")]
+#[expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each type inside of a function"
+)]
 mod source;
 mod status;
 

@@ -21,7 +21,11 @@ use super::settings::{Channel, Deadlines, Gate, Metrics, OnFailure};
     derive = "PartialEq",
     doc = "What releases of this namespace share. What a release says itself wins.",
     printcolumn(name = "Gates", type_ = "string", json_path = ".spec.gates[*].name"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfileSpec {
@@ -66,7 +70,11 @@ pub struct ProfileSpec {
     derive = "PartialEq",
     doc = "What releases of every namespace share. What a release says itself wins.",
     printcolumn(name = "Gates", type_ = "string", json_path = ".spec.gates[*].name"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterProfileSpec {

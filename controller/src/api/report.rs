@@ -15,8 +15,8 @@ use super::status::{
 };
 
 const MOST_WAITS: usize = 4;
-const MOST_GATES: usize = 16;
-const MOST_NODES: usize = 16;
+const MOST_GATES: usize = 12;
+const MOST_NODES: usize = 12;
 const MOST_NEXT: usize = 4;
 const MOST_HISTORY: usize = 10;
 
@@ -26,7 +26,7 @@ impl ReleaseStatus {
         self.run = Some(cut(run, 63));
         self.phase = Some(phase(report));
         self.outcome = report.outcome.map(|outcome| outcome.word().to_owned());
-        self.why = Some(cut(&report.headline, 400));
+        self.why = Some(cut(&report.headline, 300));
         self.step = step(report);
         let traffic = report.traffic.as_ref();
         let percent = |weight: Weight| i32::from(weight.percent());
@@ -34,7 +34,7 @@ impl ReleaseStatus {
         self.desired_weight = traffic.map(|traffic| percent(traffic.desired));
         self.traffic_problem = traffic
             .and_then(|traffic| traffic.problem.as_ref())
-            .map(|problem| cut(problem, 400));
+            .map(|problem| cut(problem, 300));
         self.started_at = report.started_at;
         self.ended_at = report.ended_at;
         self.waits = report.waits.iter().take(MOST_WAITS).map(wait).collect();
@@ -44,7 +44,7 @@ impl ReleaseStatus {
             .next
             .iter()
             .take(MOST_NEXT)
-            .map(|next| cut(next, 160))
+            .map(|next| cut(next, 120))
             .collect();
     }
 
@@ -59,7 +59,7 @@ impl ReleaseStatus {
             HistoryEntry {
                 run: cut(run, 63),
                 outcome: outcome.word().to_owned(),
-                why: cut(&report.headline, 160),
+                why: cut(&report.headline, 100),
                 ended_at: report.ended_at,
             },
         );
@@ -105,7 +105,7 @@ impl ReleaseStatus {
             .map_or(Time(at), |known| known.last_transition_time.clone());
         let condition = Condition {
             last_transition_time: since,
-            message: cut(message, 800),
+            message: cut(message, 600),
             observed_generation: self.observed_generation,
             reason: reason.to_owned(),
             status: status.to_owned(),
@@ -131,7 +131,9 @@ fn phase(report: &Report) -> ReleasePhase {
         (RunPhase::Blocked, None) => ReleasePhase::Blocked,
         (RunPhase::Baking, None) => ReleasePhase::Baking,
         (RunPhase::RollingBack, None) => ReleasePhase::RollingBack,
-        (RunPhase::New | RunPhase::Progressing | RunPhase::Ended, None) => ReleasePhase::Progressing,
+        (RunPhase::New | RunPhase::Progressing | RunPhase::Ended, None) => {
+            ReleasePhase::Progressing
+        }
     }
 }
 
@@ -154,23 +156,23 @@ fn step(report: &Report) -> Option<String> {
 
 fn wait(wait: &Wait) -> WaitStatus {
     WaitStatus {
-        what: cut(&wait.what, 128),
-        why: cut(&wait.why, 300),
+        what: cut(&wait.what, 100),
+        why: cut(&wait.why, 250),
         since: wait.since,
         until: wait.until,
-        unblock: wait.unblock.as_ref().map(|unblock| cut(unblock, 160)),
+        unblock: wait.unblock.as_ref().map(|unblock| cut(unblock, 120)),
     }
 }
 
 fn gate(gate: &GateReport) -> GateStatus {
     GateStatus {
-        name: cut(&gate.name, 96),
+        name: cut(&gate.name, 64),
         value: gate
             .value
             .map(|value| cut(&Quantity::new(value, gate.unit).human(3), 64)),
-        limit: cut(&gate.limit, 96),
+        limit: cut(&gate.limit, 64),
         verdict: verdict(gate.verdict).to_owned(),
-        message: gate.message.as_ref().map(|message| cut(message, 160)),
+        message: gate.message.as_ref().map(|message| cut(message, 120)),
     }
 }
 
@@ -199,10 +201,10 @@ fn nodes(all: &[NodeReport]) -> Vec<NodeStatus> {
         .skip(start)
         .take(MOST_NODES)
         .map(|node| NodeStatus {
-            id: cut(&node.id, 96),
-            action: cut(&node.action, 48),
+            id: cut(&node.id, 64),
+            action: cut(&node.action, 40),
             status: word(node.status).to_owned(),
-            reason: node.reason.as_ref().map(|reason| cut(reason, 120)),
+            reason: node.reason.as_ref().map(|reason| cut(reason, 100)),
         })
         .collect()
 }
@@ -337,6 +339,7 @@ mod tests {
                 count: None,
                 history: vec![Some(1.0); 60],
                 next_at: None,
+                pending_until: None,
                 until: None,
             })
             .collect();
@@ -360,7 +363,10 @@ mod tests {
         let size = serde_json::to_string(&status).expect("JSON").len();
         assert!(size < 24 * 1024, "{size}");
         // Texts of people are mostly ASCII: half of that.
-        let ascii = serde_json::to_string(&status).expect("JSON").replace('ä', "a").len();
+        let ascii = serde_json::to_string(&status)
+            .expect("JSON")
+            .replace('ä', "a")
+            .len();
         assert!(ascii < 16 * 1024, "{ascii}");
         assert_eq!(status.history.len(), 10);
         assert_eq!(status.history[0].run, "checkout-19");
@@ -372,7 +378,10 @@ mod tests {
         status.ready(Ok(()), at(1));
         status.ready(Ok(()), at(2));
         assert_eq!(status.conditions[0].last_transition_time, Time(at(1)));
-        status.ready(Err(("SourceMissing", "there is no ClusterSource main")), at(3));
+        status.ready(
+            Err(("SourceMissing", "there is no ClusterSource main")),
+            at(3),
+        );
         assert_eq!(status.conditions[0].last_transition_time, Time(at(3)));
         assert_eq!(status.conditions[0].status, "False");
         assert_eq!(status.conditions.len(), 1);
@@ -383,8 +392,16 @@ mod tests {
         for (outcome, phase, degraded) in [
             (Outcome::Promoted, ReleasePhase::Promoted, "False"),
             (Outcome::Completed, ReleasePhase::Completed, "False"),
-            (Outcome::RolledBack { deadline: true }, ReleasePhase::RolledBack, "True"),
-            (Outcome::Aborted { signal: None }, ReleasePhase::Aborted, "True"),
+            (
+                Outcome::RolledBack { deadline: true },
+                ReleasePhase::RolledBack,
+                "True",
+            ),
+            (
+                Outcome::Aborted { signal: None },
+                ReleasePhase::Aborted,
+                "True",
+            ),
             (Outcome::Held, ReleasePhase::Held, "True"),
             (Outcome::Failed, ReleasePhase::Failed, "True"),
         ] {
@@ -392,8 +409,15 @@ mod tests {
             status.show("checkout-1", &report(RunPhase::Ended, Some(outcome)));
             status.judge_conditions(at(0));
             assert_eq!(status.phase, Some(phase));
-            let found = status.conditions.iter().find(|c| c.type_ == CONDITION_DEGRADED);
-            assert_eq!(found.map(|c| c.status.as_str()), Some(degraded), "{phase:?}");
+            let found = status
+                .conditions
+                .iter()
+                .find(|c| c.type_ == CONDITION_DEGRADED);
+            assert_eq!(
+                found.map(|c| c.status.as_str()),
+                Some(degraded),
+                "{phase:?}"
+            );
         }
     }
 }

@@ -229,7 +229,9 @@ pub enum OnFailure {
 }
 
 /// A key of a Secret. It is read when it is used; no Secret is copied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKey {
     /// Name of the Secret: in the namespace of the object that names it; for cluster-wide objects, in that of the controller.

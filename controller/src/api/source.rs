@@ -21,7 +21,11 @@ use super::settings::SecretKey;
     derive = "PartialEq",
     doc = "Where evidence comes from, for releases of this namespace: an address, and its credentials by the name of a Secret.",
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.prometheus.url"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceSpec {
@@ -40,7 +44,11 @@ pub struct SourceSpec {
     derive = "PartialEq",
     doc = "Where evidence comes from, for releases of every namespace: an address, and its credentials by the name of a Secret in the controller's namespace.",
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.prometheus.url"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterSourceSpec {

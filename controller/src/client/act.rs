@@ -47,14 +47,19 @@ impl Cluster {
         let spec = ReleaseActionSpec {
             release: name.clone(),
             release_uid: release.uid().unwrap_or_default(),
-            run: release.status.as_ref().and_then(|status| status.run.clone()),
+            run: release
+                .status
+                .as_ref()
+                .and_then(|status| status.run.clone()),
             verb: ask.verb,
             full: ask.full.then_some(true),
             node: ask.node.clone(),
             reason: ask.reason.clone(),
             user,
         };
-        let letters: String = std::iter::repeat_with(fastrand::lowercase).take(6).collect();
+        let letters: String = std::iter::repeat_with(fastrand::lowercase)
+            .take(6)
+            .collect();
         let mut action = ReleaseAction::new(&format!("{name}-{}-{letters}", ask.verb.word()), spec);
         // It goes when the Release goes.
         action.metadata.owner_references = Some(vec![OwnerReference {
@@ -141,7 +146,13 @@ mod tests {
         assert_eq!(came(&release("Progressing", 10, false)), None);
         assert_eq!(came(&release("RollingBack", 10, true)), None);
         let text = || "taking traffic off".to_owned();
-        assert_eq!(came(&release("RollingBack", 0, true)), Some(Asked::TrafficOff(text())));
-        assert_eq!(came(&release("Promoted", 100, true)), Some(Asked::Answered(text())));
+        assert_eq!(
+            came(&release("RollingBack", 0, true)),
+            Some(Asked::TrafficOff(text()))
+        );
+        assert_eq!(
+            came(&release("Promoted", 100, true)),
+            Some(Asked::Answered(text()))
+        );
     }
 }

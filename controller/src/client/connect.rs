@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::Event;
-use jiff::Timestamp;
 use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher;
@@ -163,8 +163,10 @@ impl Cluster {
     /// The name that the API server knows us by.
     pub async fn whoami(&self) -> Result<String, ClientError> {
         let reviews: Api<SelfSubjectReview> = Api::all(self.client.clone());
-        let review = reviews.create(&PostParams::default(), &SelfSubjectReview::default());
-        let review = bounded(review).await?.map_err(ClientError::of)?;
+        let (how, what) = (PostParams::default(), SelfSubjectReview::default());
+        let review = bounded(reviews.create(&how, &what))
+            .await?
+            .map_err(ClientError::of)?;
         review
             .status
             .and_then(|status| status.user_info?.username)
@@ -175,12 +177,17 @@ impl Cluster {
     pub async fn trail(&self, release: &Release) -> Result<Vec<Trail>, ClientError> {
         let name = release.name_any();
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        let wanted = ListParams::default()
-            .fields(&format!("involvedObject.kind=Release,involvedObject.name={name}"));
-        let events = bounded(events.list(&wanted)).await?.map_err(ClientError::of)?;
+        let wanted = ListParams::default().fields(&format!(
+            "involvedObject.kind=Release,involvedObject.name={name}"
+        ));
+        let events = bounded(events.list(&wanted))
+            .await?
+            .map_err(ClientError::of)?;
         let actions: Api<ReleaseAction> = Api::namespaced(self.client.clone(), &self.namespace);
         let wanted = ListParams::default().fields(&format!("spec.release={name}"));
-        let actions = bounded(actions.list(&wanted)).await?.map_err(ClientError::of)?;
+        let actions = bounded(actions.list(&wanted))
+            .await?
+            .map_err(ClientError::of)?;
         let mut trail: Vec<Trail> = events.items.into_iter().map(of_event).collect();
         let uid = release.uid().unwrap_or_default();
         trail.extend(
@@ -214,7 +221,11 @@ fn of_event(event: Event) -> Trail {
 fn of_action(action: ReleaseAction) -> Trail {
     let at = action.metadata.creation_timestamp.map(|time| time.0);
     let spec = action.spec;
-    let full = if spec.full == Some(true) { " --full" } else { "" };
+    let full = if spec.full == Some(true) {
+        " --full"
+    } else {
+        ""
+    };
     Trail {
         at,
         kind: "Action".to_owned(),
@@ -226,9 +237,9 @@ fn of_action(action: ReleaseAction) -> Trail {
 
 /// No call hangs for ever.
 pub(super) async fn bounded<T>(call: impl Future<Output = T>) -> Result<T, ClientError> {
-    tokio::time::timeout(PATIENCE, call).await.map_err(|_| {
-        ClientError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))
-    })
+    tokio::time::timeout(PATIENCE, call)
+        .await
+        .map_err(|_| ClientError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs())))
 }
 
 /// The newest state of one release, each time that it changes.

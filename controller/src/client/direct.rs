@@ -26,13 +26,19 @@ pub fn direct_router(
     user: &str,
 ) -> Result<Arc<dyn Router>, ClientError> {
     let settings = settings_of(release, access, namespace)?;
-    let service = settings
-        .service
-        .as_ref()
-        .map_or_else(|| release.spec.target.name.clone(), |name| name.value.clone());
+    let service = settings.service.as_ref().map_or_else(
+        || release.spec.target.name.clone(),
+        |name| name.value.clone(),
+    );
     let nowhere = Path::new("");
-    assemble::router(&settings, &service, &format!("{user}, directly"), nowhere, nowhere)
-        .ok_or_else(|| ClientError::Unsuitable("the Release names no router".to_owned()))
+    assemble::router(
+        &settings,
+        &service,
+        &format!("{user}, directly"),
+        nowhere,
+        nowhere,
+    )
+    .ok_or_else(|| ClientError::Unsuitable("the Release names no router".to_owned()))
 }
 
 fn settings_of(
@@ -40,7 +46,8 @@ fn settings_of(
     access: &Access,
     namespace: &str,
 ) -> Result<settings::Settings, ClientError> {
-    let wrong = |what: String| ClientError::Unsuitable(format!("release/{}: {what}", release.name_any()));
+    let wrong =
+        |what: String| ClientError::Unsuitable(format!("release/{}: {what}", release.name_any()));
     let object = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "Release",
@@ -84,7 +91,11 @@ mod tests {
     fn every_router_can_be_driven_from_a_release_alone() {
         for (traffic, kind, name) in [
             ("{router: gateway-api, route: shop}", "Deployment", "shop"),
-            ("{router: istio, route: shop, host: shop.example}", "Deployment", "shop"),
+            (
+                "{router: istio, route: shop, host: shop.example}",
+                "Deployment",
+                "shop",
+            ),
             ("{router: nginx, ingress: front}", "Deployment", "front"),
             ("{router: alb, ingress: front}", "Deployment", "front"),
             ("{router: argo}", "Rollout", "checkout"),

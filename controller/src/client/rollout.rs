@@ -44,7 +44,10 @@ impl Cluster {
     }
 
     /// All Rollouts of the namespace: name and content.
-    pub async fn rollout_list(&self, everywhere: bool) -> Result<Vec<(String, String, Value)>, ClientError> {
+    pub async fn rollout_list(
+        &self,
+        everywhere: bool,
+    ) -> Result<Vec<(String, String, Value)>, ClientError> {
         let resource = kube::core::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(
             "argoproj.io",
             "v1alpha1",
@@ -57,7 +60,9 @@ impl Cluster {
         };
         let list = bounded(api.list(&kube::api::ListParams::default())).await?;
         let list = list.map_err(|error| match ClientError::of(error) {
-            ClientError::NotInstalled(_) => ClientError::NotInstalled("rollouts.argoproj.io".to_owned()),
+            ClientError::NotInstalled(_) => {
+                ClientError::NotInstalled("rollouts.argoproj.io".to_owned())
+            }
             other => other,
         })?;
         Ok(list
@@ -65,7 +70,11 @@ impl Cluster {
             .into_iter()
             .map(|found| {
                 let namespace = found.metadata.namespace.unwrap_or_default();
-                (namespace, found.metadata.name.unwrap_or_default(), found.data)
+                (
+                    namespace,
+                    found.metadata.name.unwrap_or_default(),
+                    found.data,
+                )
             })
             .collect())
     }
@@ -79,9 +88,18 @@ impl Cluster {
     ) -> Result<&'static str, ClientError> {
         let rollout = self.rollout(name).await?;
         match verb {
-            Action::Abort => self.patch_rollout(name, true, &json!({"status": {"abort": true}})).await?,
-            Action::Retry => self.patch_rollout(name, true, &json!({"status": {"abort": false}})).await?,
-            Action::Pause => self.patch_rollout(name, false, &json!({"spec": {"paused": true}})).await?,
+            Action::Abort => {
+                self.patch_rollout(name, true, &json!({"status": {"abort": true}}))
+                    .await?
+            }
+            Action::Retry => {
+                self.patch_rollout(name, true, &json!({"status": {"abort": false}}))
+                    .await?
+            }
+            Action::Pause => {
+                self.patch_rollout(name, false, &json!({"spec": {"paused": true}}))
+                    .await?
+            }
             Action::Promote | Action::Resume => {
                 let (spec, status) = promote(&rollout, full && verb == Action::Promote);
                 if let Some(spec) = spec {
@@ -101,7 +119,12 @@ impl Cluster {
         })
     }
 
-    async fn patch_rollout(&self, name: &str, status: bool, patch: &Value) -> Result<(), ClientError> {
+    async fn patch_rollout(
+        &self,
+        name: &str,
+        status: bool,
+        patch: &Value,
+    ) -> Result<(), ClientError> {
         let (api, patch) = (self.rollouts(), Patch::Merge(patch));
         let parameters = PatchParams::default();
         let sent = if status {
@@ -120,9 +143,14 @@ fn promote(rollout: &Value, full: bool) -> (Option<Value>, Option<Value>) {
     let status = &rollout["status"];
     if full {
         let moving = status["currentPodHash"] != status["stableRS"];
-        return (spec, moving.then(|| json!({"status": {"promoteFull": true}})));
+        return (
+            spec,
+            moving.then(|| json!({"status": {"promoteFull": true}})),
+        );
     }
-    let paused = status["pauseConditions"].as_array().is_some_and(|list| !list.is_empty());
+    let paused = status["pauseConditions"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty());
     if paused {
         return (spec, Some(json!({"status": {"pauseConditions": null}})));
     }
@@ -130,7 +158,8 @@ fn promote(rollout: &Value, full: bool) -> (Option<Value>, Option<Value>) {
     let index = status["currentStepIndex"].as_i64();
     // Only a Rollout that is neither paused nor through goes one step on.
     let next = index.filter(|index| spec.is_none() && *index < steps);
-    let status = next.map(|index| json!({"status": {"pauseConditions": null, "currentStepIndex": index + 1}}));
+    let status = next
+        .map(|index| json!({"status": {"pauseConditions": null, "currentStepIndex": index + 1}}));
     (spec, status)
 }
 
@@ -158,7 +187,7 @@ pub fn rollout_status(rollout: &Value) -> RolloutStatus {
             .flatten()
             .take(passed + 1)
             .filter_map(|step| step["setWeight"].as_i64())
-            .next_back()
+            .last()
             .unwrap_or_default()
     };
     let images = spec["template"]["spec"]["containers"].as_array();
@@ -208,14 +237,36 @@ mod tests {
         let still = json!({"currentStepIndex": 4, "currentPodHash": "a", "stableRS": "a"});
         let unpause = || Some(json!({"spec": {"paused": false}}));
         for (status, spec_paused, full, expected) in [
-            (&paused, false, false, (None, Some(json!({"status": {"pauseConditions": null}})))),
-            (&moving, false, false, (None, Some(json!({"status": {"pauseConditions": null, "currentStepIndex": 2}})))),
+            (
+                &paused,
+                false,
+                false,
+                (None, Some(json!({"status": {"pauseConditions": null}}))),
+            ),
+            (
+                &moving,
+                false,
+                false,
+                (
+                    None,
+                    Some(json!({"status": {"pauseConditions": null, "currentStepIndex": 2}})),
+                ),
+            ),
             (&moving, true, false, (unpause(), None)),
             (&still, false, false, (None, None)),
-            (&paused, true, true, (unpause(), Some(json!({"status": {"promoteFull": true}})))),
+            (
+                &paused,
+                true,
+                true,
+                (unpause(), Some(json!({"status": {"promoteFull": true}}))),
+            ),
             (&still, false, true, (None, None)),
         ] {
-            assert_eq!(promote(&rollout(status.clone(), spec_paused), full), expected, "{status}");
+            assert_eq!(
+                promote(&rollout(status.clone(), spec_paused), full),
+                expected,
+                "{status}"
+            );
         }
     }
 
@@ -224,7 +275,10 @@ mod tests {
         let status = json!({"currentStepIndex": 1, "currentPodHash": "b", "stableRS": "a", "phase": "Paused", "message": "CanaryPauseStep",
             "canary": {"weights": {"canary": {"weight": 9}}}});
         let found = rollout_status(&rollout(status, false));
-        assert_eq!((found.step.as_deref(), found.set_weight, found.actual_weight), (Some("1/4"), 10, 9));
+        assert_eq!(
+            (found.step.as_deref(), found.set_weight, found.actual_weight),
+            (Some("1/4"), 10, 9)
+        );
         let aborted = json!({"currentStepIndex": 0, "currentPodHash": "b", "stableRS": "a", "abort": true, "phase": "Degraded"});
         assert_eq!(rollout_status(&rollout(aborted, false)).set_weight, 0);
         let done = json!({"currentStepIndex": 4, "currentPodHash": "a", "stableRS": "a", "phase": "Healthy"});

@@ -54,7 +54,9 @@ impl Cluster {
         let workload = self.workload(target).await?;
         let uid = workload.uid().unwrap_or_default();
         let sets: Api<ReplicaSet> = Api::namespaced(self.client.clone(), self.namespace());
-        let list = bounded(sets.list(&ListParams::default())).await?.map_err(ClientError::of)?;
+        let list = bounded(sets.list(&ListParams::default()))
+            .await?
+            .map_err(ClientError::of)?;
         let mut own: Vec<(u64, Value)> = list
             .items
             .iter()
@@ -69,8 +71,14 @@ impl Cluster {
             None => own.into_iter().find(|(_, template)| *template != current),
         };
         let Some((revision, template)) = found else {
-            let wanted = revision.map_or_else(|| "an older revision".to_owned(), |n| format!("revision {n}"));
-            return Err(ClientError::Unsuitable(format!("{} has no {wanted} to go back to", target.name)));
+            let wanted = revision.map_or_else(
+                || "an older revision".to_owned(),
+                |n| format!("revision {n}"),
+            );
+            return Err(ClientError::Unsuitable(format!(
+                "{} has no {wanted} to go back to",
+                target.name
+            )));
         };
         let patch = json!([
             {"op": "test", "path": "/metadata/uid", "value": uid},
@@ -84,9 +92,9 @@ impl Cluster {
         let patch = serde_json::from_value(patch.clone())
             .map_err(|error| ClientError::Unsuitable(error.to_string()))?;
         let patch: Patch<()> = Patch::Json(patch);
-        let sent = self.workloads(target.kind);
-        let sent = sent.patch(&target.name, &PatchParams::default(), &patch);
-        bounded(sent).await?.map(drop).map_err(ClientError::of)
+        let (workloads, how) = (self.workloads(target.kind), PatchParams::default());
+        let sent = bounded(workloads.patch(&target.name, &how, &patch)).await?;
+        sent.map(drop).map_err(ClientError::of)
     }
 }
 
@@ -104,7 +112,9 @@ fn image_patch(workload: &Value, images: &[(String, String)]) -> Result<Value, C
             }
             found = true;
             patch.push(json!({"op": "test", "path": format!("{PATH}/{place}/name"), "value": container["name"]}));
-            patch.push(json!({"op": "replace", "path": format!("{PATH}/{place}/image"), "value": image}));
+            patch.push(
+                json!({"op": "replace", "path": format!("{PATH}/{place}/image"), "value": image}),
+            );
         }
         if !found {
             let known: Vec<String> = containers.iter().map(name).collect();
@@ -130,10 +140,16 @@ fn template_of(set: &ReplicaSet) -> Option<Value> {
 }
 
 fn without_hashes(mut template: Value) -> Value {
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+    if let Some(labels) = template
+        .pointer_mut("/metadata/labels")
+        .and_then(Value::as_object_mut)
+    {
         labels.retain(|key, _| !HASHES.contains(&key.as_str()));
     }
-    if let Some(metadata) = template.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+    if let Some(metadata) = template
+        .pointer_mut("/metadata")
+        .and_then(Value::as_object_mut)
+    {
         metadata.retain(|key, value| key != "creationTimestamp" || !value.is_null());
     }
     template
@@ -150,7 +166,8 @@ mod tests {
 
     #[test]
     fn an_image_is_set_where_its_container_is() {
-        let workload = json!({"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}}});
+        let workload =
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}}});
         let patch = image_patch(&workload, &images(&[("b", "i:2")])).expect("a patch");
         assert_eq!(
             patch,
@@ -168,6 +185,9 @@ mod tests {
     #[test]
     fn templates_are_compared_without_what_their_controller_adds() {
         let theirs = json!({"metadata": {"creationTimestamp": null, "labels": {"app": "a", "pod-template-hash": "1"}}});
-        assert_eq!(without_hashes(theirs), json!({"metadata": {"labels": {"app": "a"}}}));
+        assert_eq!(
+            without_hashes(theirs),
+            json!({"metadata": {"labels": {"app": "a"}}})
+        );
     }
 }

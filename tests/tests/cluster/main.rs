@@ -1,6 +1,11 @@
 //! Tests on a real Kubernetes cluster: `tests/cluster/in cargo test -p canary-tests --test cluster`; `tests/all.sh` starts one.
 //! One module per subject, each with a list `TESTS`.
 
+mod api;
+mod api_cli;
+mod api_objects;
+mod api_policies;
+mod api_rights;
 mod routers;
 mod routers_gateway;
 mod routers_ingress;
@@ -20,6 +25,10 @@ const TESTS: &[&[Test]] = &[
     routers_istio::TESTS,
     routers_ingress::TESTS,
     routers_pods::TESTS,
+    api_objects::TESTS,
+    api_rights::TESTS,
+    api_policies::TESTS,
+    api_cli::TESTS,
 ];
 
 fn main() -> ExitCode {

@@ -174,7 +174,11 @@ struct Head<'v> {
 fn head<'v>(root: &'v Value, d: &mut Diagnostics) -> Option<Head<'v>> {
     let kind = kind(root)?;
     let mut top = Reader::of(format!("the {}", kind.word()), root, d)?;
-    let _known = (top.value("apiVersion"), top.value("kind"), top.value("status"));
+    let _known = (
+        top.value("apiVersion"),
+        top.value("kind"),
+        top.value("status"),
+    );
     let metadata = top.value("metadata");
     let mut reader = match metadata {
         Some(metadata) => Reader::of("`metadata`", metadata, d)?,
@@ -224,7 +228,10 @@ fn check_name(name: &crate::osop::model::Text, kind: ObjectKind, d: &mut Diagnos
 }
 
 fn take(map: &mut Map, key: &str) -> Option<Entry> {
-    let place = map.entries.iter().position(|entry| entry.key.value == key)?;
+    let place = map
+        .entries
+        .iter()
+        .position(|entry| entry.key.value == key)?;
     Some(map.entries.remove(place))
 }
 

@@ -72,7 +72,12 @@ fn target(spec: &mut Reader<'_>, d: &mut Diagnostics) -> Option<Value> {
         return None;
     };
     let mut target = Reader::of("`target`", value, d)?;
-    one_of("`kind` of `target`", target.value("kind"), &["Deployment", "Rollout"], d);
+    one_of(
+        "`kind` of `target`",
+        target.value("kind"),
+        &["Deployment", "Rollout"],
+        d,
+    );
     let name = target.required("name", d);
     target.close_all(d);
     name.map(|name| text(name.span, name.value))
@@ -95,7 +100,11 @@ fn one_of(what: &str, value: Option<&Value>, words: &[&str], d: &mut Diagnostics
         d.error(
             codes::UNKNOWN_VALUE,
             value.span,
-            format!("{what} must be {}, found {}", words.join(" or "), quote(found)),
+            format!(
+                "{what} must be {}, found {}",
+                words.join(" or "),
+                quote(found)
+            ),
         );
     }
 }
@@ -118,7 +127,10 @@ fn sources(written: &Entry, d: &mut Diagnostics) -> Option<Entry> {
         .and_then(|map| map.get("name")?.as_text())
         .unwrap_or("unnamed");
     let span = prometheus.value.span;
-    let url = entry("url", text(span, format!("http://{name}.source.{}", super::GROUP)));
+    let url = entry(
+        "url",
+        text(span, format!("http://{name}.source.{}", super::GROUP)),
+    );
     let source = entry("prometheus", map(span, vec![url]));
     Some(Entry {
         key: written.key.clone(),
@@ -151,7 +163,11 @@ fn snake_entry(entry: &Entry, d: &mut Diagnostics) -> Entry {
         d.error(
             codes::UNKNOWN_KEY,
             entry.key.span,
-            format!("{} is written {} in an object", quote(key), quote(&camel_case(key))),
+            format!(
+                "{} is written {} in an object",
+                quote(key),
+                quote(&camel_case(key))
+            ),
         );
     }
     Entry {
@@ -217,7 +233,12 @@ fn channels(notify: &Entry, cluster: bool, d: &mut Diagnostics) -> Option<Entry>
         };
         let name = reader.required("name", d);
         if let Some(kind) = reader.value("type") {
-            one_of("`type` of a channel", Some(kind), &["slack", "pagerduty", "webhook"], d);
+            one_of(
+                "`type` of a channel",
+                Some(kind),
+                &["slack", "pagerduty", "webhook"],
+                d,
+            );
         } else {
             reader.missing("type", d);
         }
@@ -291,14 +312,22 @@ fn traffic(spec: &mut Reader<'_>, target: Option<&Value>, d: &mut Diagnostics) -
     if router.is_none() {
         reader.missing("router", d);
     }
-    one_of("`router` of `traffic`", router.map(|entry| &entry.value), ROUTERS, d);
+    one_of(
+        "`router` of `traffic`",
+        router.map(|entry| &entry.value),
+        ROUTERS,
+        d,
+    );
     let mut entries = reader.map.entries.clone();
     for found in &entries {
         if NOT_HERE.contains(&found.key.value.as_str()) {
             d.error(
                 codes::UNKNOWN_KEY,
                 found.key.span,
-                format!("`traffic` of a Release has no key {}", quote(&found.key.value)),
+                format!(
+                    "`traffic` of a Release has no key {}",
+                    quote(&found.key.value)
+                ),
             );
         }
     }

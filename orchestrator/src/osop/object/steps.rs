@@ -53,7 +53,12 @@ fn workflow(value: &Value, given: Option<&Value>, d: &mut Diagnostics) -> Option
     match (inline, config_map) {
         (Some(inline), None) => {
             if inline.value.as_map().is_none() {
-                crate::osop::cast::wrong_type("`inline`", "a mapping: the workflow itself", &inline.value, d);
+                crate::osop::cast::wrong_type(
+                    "`inline`",
+                    "a mapping: the workflow itself",
+                    &inline.value,
+                    d,
+                );
                 return None;
             }
             Some(inline.value.clone())
@@ -126,7 +131,10 @@ fn steps(value: &Value, head: &Head<'_>, d: &mut Diagnostics) -> Option<Value> {
         d.error(
             codes::NEVER_PROMOTED,
             last.weight.span,
-            format!("the last step must have weight 100, found {}", last.weight.value),
+            format!(
+                "the last step must have weight 100, found {}",
+                last.weight.value
+            ),
         )
         .help("add `- weight: 100`");
     }
@@ -181,9 +189,15 @@ fn graph(steps: &[Step], span: Span, head: &Head<'_>) -> Value {
             format!("canary_{weight}")
         };
         let (action, purpose) = if last {
-            ("promote", "Send everything to the new version and watch it".to_owned())
+            (
+                "promote",
+                "Send everything to the new version and watch it".to_owned(),
+            )
         } else {
-            ("set-weight", format!("Send {weight} % of the requests to the new version"))
+            (
+                "set-weight",
+                format!("Send {weight} % of the requests to the new version"),
+            )
         };
         let mut runtime = native(at, action);
         if !last {
@@ -216,14 +230,23 @@ fn graph(steps: &[Step], span: Span, head: &Head<'_>) -> Value {
         before = Some(check);
     }
     let purpose = "Send everything back to the old version";
-    nodes.push(node(span, "rollback", purpose, native(span, "rollback"), Vec::new()));
+    nodes.push(node(
+        span,
+        "rollback",
+        purpose,
+        native(span, "rollback"),
+        Vec::new(),
+    ));
     let name = &head.name;
     map(
         span,
         vec![
             entry("osop_version", text(name.span, "2.0")),
             entry("id", text(name.span, name.value.clone())),
-            entry("name", text(name.span, format!("Release of {}", name.value))),
+            entry(
+                "name",
+                text(name.span, format!("Release of {}", name.value)),
+            ),
             entry("nodes", list(span, nodes)),
             entry("edges", list(span, edges)),
         ],

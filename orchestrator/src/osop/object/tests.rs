@@ -55,7 +55,14 @@ fn a_release_is_the_plan_that_its_steps_say() {
     let ids: Vec<_> = plan.nodes.iter().map(|node| node.id.as_str()).collect();
     assert_eq!(
         ids,
-        ["canary_10", "check_10", "canary_50", "check_50", "promote", "rollback"]
+        [
+            "canary_10",
+            "check_10",
+            "canary_50",
+            "check_50",
+            "promote",
+            "rollback"
+        ]
     );
     assert_eq!(plan.service, "checkout");
     assert_eq!(plan.bake.as_secs(), 180);
@@ -80,30 +87,93 @@ fn the_plan_of_the_object_is_the_plan_of_its_json() {
     let direct = plan(RELEASE);
     assert_eq!(format!("{:?}", again.gates), format!("{:?}", direct.gates));
     let actions = |plan: &Plan| -> Vec<String> {
-        plan.nodes.iter().map(|node| format!("{} {:?}", node.id, node.action)).collect()
+        plan.nodes
+            .iter()
+            .map(|node| format!("{} {:?}", node.id, node.action))
+            .collect()
     };
     assert_eq!(actions(&again), actions(&direct));
 }
 
 /// What is changed in the release above, and where and how that is told.
 const MISTAKES: &[(&str, &str, &str)] = &[
-    ("{weight: 50, soak", "{weight: 5, soak", "release.yaml:22:18: error: the weights of the steps must rise: 5 comes after 10 [weight-down]"),
-    ("- {weight: 100}", "- {weight: 99}", "the last step must have weight 100, found 99"),
-    ("- {weight: 100}", "- {weight: 100, soak: 1m}", "a step of weight 100 has no `soak`"),
-    ("{weight: 10, soak: 2m}", "{weight: 10, soaking: 2m}", "did you mean `soak`?"),
-    ("gates: [errors]", "gates: [erors]", "there is no gate `erors`"),
-    ("failureLimit: 1", "failure_limit: 1", "`failure_limit` is written `failureLimit` in an object"),
+    (
+        "{weight: 50, soak",
+        "{weight: 5, soak",
+        "release.yaml:22:18: error: the weights of the steps must rise: 5 comes after 10 [weight-down]",
+    ),
+    (
+        "- {weight: 100}",
+        "- {weight: 99}",
+        "the last step must have weight 100, found 99",
+    ),
+    (
+        "- {weight: 100}",
+        "- {weight: 100, soak: 1m}",
+        "a step of weight 100 has no `soak`",
+    ),
+    (
+        "{weight: 10, soak: 2m}",
+        "{weight: 10, soaking: 2m}",
+        "a step has no key `soaking`",
+    ),
+    (
+        "gates: [errors]",
+        "gates: [erors]",
+        "there is no gate `erors`",
+    ),
+    (
+        "failureLimit: 1",
+        "failure_limit: 1",
+        "`failure_limit` is written `failureLimit` in an object",
+    ),
     ("errors < 1%", "erors < 1%", "release.yaml:16:25"),
-    ("onFailure: rollback", "onfailure: rollback", "did you mean `onFailure`?"),
-    ("onFailure: rollback", "onFailure: rolback", "did you mean `rollback`?"),
-    ("router: gateway-api", "router: gateway", "must be gateway-api or istio"),
-    ("router: gateway-api", "router: replicas", "the router replicas does not read `route`"),
-    ("route: shop", "namespace: other", "`traffic` of a Release has no key `namespace`"),
-    ("tokenSecret: {name: slack, key: token}", "tokenSecret: xoxb-123", "`tokenSecret` must name a Secret"),
-    ("target: {name: checkout}", "target: {kind: StatefulSet, name: checkout}", "must be Deployment or Rollout, found `StatefulSet`"),
-    ("name: checkout, namespace", "name: Checkout, namespace", "`Checkout` cannot name a Release"),
+    (
+        "onFailure: rollback",
+        "onfailure: rollback",
+        "the Release has no key `onfailure`",
+    ),
+    (
+        "onFailure: rollback",
+        "onFailure: rolback",
+        "cannot be `rolback`",
+    ),
+    (
+        "router: gateway-api",
+        "router: gateway",
+        "must be gateway-api or istio",
+    ),
+    (
+        "router: gateway-api",
+        "router: replicas",
+        "the router replicas does not read `route`",
+    ),
+    (
+        "route: shop",
+        "namespace: other",
+        "`traffic` of a Release has no key `namespace`",
+    ),
+    (
+        "tokenSecret: {name: slack, key: token}",
+        "tokenSecret: xoxb-123",
+        "`tokenSecret` must name a Secret",
+    ),
+    (
+        "target: {name: checkout}",
+        "target: {kind: StatefulSet, name: checkout}",
+        "must be Deployment or Rollout, found `StatefulSet`",
+    ),
+    (
+        "name: checkout, namespace",
+        "name: Checkout, namespace",
+        "`Checkout` cannot name a Release",
+    ),
     ("soak: 2m", "soak: 2", "duration"),
-    ("kind: ClusterSource", "kind: Prometheus", "must be Source or ClusterSource, found `Prometheus`"),
+    (
+        "kind: ClusterSource",
+        "kind: Prometheus",
+        "must be Source or ClusterSource, found `Prometheus`",
+    ),
 ];
 
 #[test]
@@ -111,7 +181,10 @@ fn mistakes_are_told_with_their_place_in_the_object() {
     for (from, to, expected) in MISTAKES {
         assert!(RELEASE.contains(from), "{from}");
         let found = problems(&RELEASE.replacen(from, to, 1));
-        assert!(found.contains("release.yaml:") && found.contains(expected), "{to}\n{found}");
+        assert!(
+            found.contains("release.yaml:") && found.contains(expected),
+            "{to}\n{found}"
+        );
         assert!(!found.contains("xoxb-123"), "{found}");
     }
 }
@@ -136,10 +209,13 @@ fn an_inline_workflow_takes_the_settings_of_its_release() {
 ";
     let (before, rest) = RELEASE.split_once("    steps:").expect("steps");
     let (_, after) = rest.split_once("  bake:").expect("bake");
-    let text = format!("{before}{workflow}  bake:{after}");
+    let text = format!("{before}    {workflow}  bake:{after}");
     let plan = plan(&text);
     assert_eq!((plan.id.as_str(), plan.gates.len()), ("own", 1));
-    let own = text.replace("        id: own", "        x-canary: {sources: {prometheus: {url: 'http://elsewhere'}}}\n        id: own");
+    let own = text.replace(
+        "        id: own",
+        "        x-canary: {sources: {prometheus: {url: 'http://elsewhere'}}}\n        id: own",
+    );
     let found = problems(&own);
     assert!(
         found.contains("`x-canary.sources` cannot be written in the workflow of a Release"),
@@ -151,10 +227,19 @@ fn an_inline_workflow_takes_the_settings_of_its_release() {
 fn a_workflow_of_a_config_map_is_read_from_its_text() {
     let (before, rest) = RELEASE.split_once("    steps:").expect("steps");
     let (_, after) = rest.split_once("  bake:").expect("bake");
-    let text = format!("{before}    workflow: {{configMap: {{name: flows, key: a.yaml}}}}\n  bake:{after}");
+    let text = format!(
+        "{before}    workflow: {{configMap: {{name: flows, key: a.yaml}}}}\n  bake:{after}"
+    );
     let file = SourceFile::new("release.yaml", text.clone());
-    assert_eq!(workflow_config_map(&file), Some(("flows".to_owned(), "a.yaml".to_owned())));
-    assert!(problems(&text).contains("was not read"), "{}", problems(&text));
+    assert_eq!(
+        workflow_config_map(&file),
+        Some(("flows".to_owned(), "a.yaml".to_owned()))
+    );
+    assert!(
+        problems(&text).contains("was not read"),
+        "{}",
+        problems(&text)
+    );
     let flow = "osop_version: '2.0'\nid: flow\nname: Flow\nnodes:\n  - {id: a, type: infra, purpose: judge, runtime: {tool: canary, action: analyze, for: 1m}}\n";
     let (json, d) = to_workflow(file, Some(SourceFile::new("flows/a.yaml", flow)));
     assert!(!d.has_errors(), "{}", to_lines(&d));
