@@ -155,6 +155,12 @@ fn step(item: &Value, d: &mut Diagnostics) -> Option<Step> {
     let approval = reader.bool("approval", d);
     reader.close_all(d);
     let weight = weight?;
+    if let Some(soak) = soak
+        && soak.value.as_text().is_none()
+    {
+        crate::osop::cast::wrong_type("`soak` of a step", "a duration, as `5m`", &soak.value, d);
+        return None;
+    }
     for entry in soak.into_iter().chain(gates) {
         if weight.value == 100 {
             d.error(
