@@ -156,8 +156,9 @@ fn unknown_words() {
             "{HEAD}nodes:\n  - {{id: a, type: cli, purpose: p, runtime: {{comand: \"true\"}}}}\nedges: []\n"
         ),
         &[
-            "node `a` of type cli says nothing that can be executed",
-            "add a `command`",
+            "`runtime` of node `a` has a key `comand`",
+            "w.yaml:5:46",
+            "did you mean `command`?",
         ],
     );
     refused(
@@ -328,7 +329,7 @@ fn arguments_that_are_mistyped() {
                 "--prometheus",
                 "http://127.0.0.1:1",
             ],
-            &["--steps must rise"],
+            &["--steps: 10 % does not come after 50 %", "10,50,100"],
         ),
         (
             &[

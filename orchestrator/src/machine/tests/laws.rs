@@ -289,7 +289,8 @@ impl Outsider {
                         );
                     }
                     self.writes.insert(*command, Some(*weight));
-                    self.last_question = *command;
+                    // What takes traffic off is carried out first, whatever was asked first.
+                    self.last_question = self.last_question.max(*command);
                     self.commanded = *weight;
                     self.landed = false;
                     self.moved |= !weight.is_zero();
@@ -298,7 +299,8 @@ impl Outsider {
                 Command::CountCost { .. } => self.counting = true,
                 Command::ObserveWeight { command } => {
                     self.writes.insert(*command, None);
-                    self.last_question = *command;
+                    // What takes traffic off is carried out first, whatever was asked first.
+                    self.last_question = self.last_question.max(*command);
                 }
                 // Asked again: the question before will not be answered any more.
                 Command::Measure { gate, watch, .. } => {
