@@ -85,6 +85,12 @@ pub enum Event {
         /// Requests that the canary answered, and how many of them badly; `None`: not known.
         cost: Option<Cost>,
     },
+    /// The canary's own instances say that it cannot serve: a crash loop, an image that is not there. Nothing needs to be
+    /// measured then.
+    WorkloadFailed {
+        /// Their words.
+        why: String,
+    },
     /// The time of the last [`super::Wake`] has come.
     Timer,
     /// A person, or a program for them, asked for something.

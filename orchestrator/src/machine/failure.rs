@@ -2,6 +2,7 @@
 
 use canary_traffic::Weight;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::outcome::Outcome;
@@ -11,7 +12,7 @@ use super::watch::Bake;
 use crate::plan::{NodeIndex, OnFailure};
 
 /// The run is going back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Failing {
     /// How the run ends if the way back works.
     pub base: Outcome,
@@ -35,7 +36,8 @@ pub(super) struct Failing {
 }
 
 /// How far the way back is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Way {
     /// Traffic goes off, what runs is ended.
     Off,

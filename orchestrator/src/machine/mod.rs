@@ -4,6 +4,7 @@
 mod approval;
 mod bounds;
 mod check;
+mod checkpoint;
 mod command;
 mod decide;
 mod describe;
@@ -36,6 +37,7 @@ mod weight;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT};
 pub use command::{Command, Notification, Topic, Wake, backoff};
 pub use describe::report;
 pub use event::{Cost, Event, NodeResult, NodeStatus, OperatorAction, ProcessMark, Watch};

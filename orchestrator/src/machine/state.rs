@@ -1,10 +1,12 @@
-//! What a run remembers. It is never written to disk: replaying the journal's events makes it again.
+//! What a run remembers. On one machine it is never written: replaying the journal's events makes it again. A cluster keeps a
+//! bounded [`super::Checkpoint`] of it instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use canary_traffic::Weight;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{Cost, ProcessMark};
@@ -17,7 +19,8 @@ use super::watch::{Bake, Check, GateWatch};
 use crate::plan::{GateIndex, NodeIndex, Plan};
 
 /// The state of a run: the fold of [`super::step()`] over its events.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct State {
     pub(super) stage: Stage,
     pub(super) started_at: Option<Timestamp>,
@@ -52,11 +55,14 @@ pub struct State {
     pub(super) notified: BTreeMap<u64, bool>,
     pub(super) sent: u32,
     pub(super) given_up: u32,
+    /// Made of the plan.
+    #[serde(skip)]
     pub(super) graph: Arc<Graph>,
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
     New,
     Forward,
@@ -74,38 +80,62 @@ pub(super) enum Stage {
 }
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct NodeState {
+    #[serde(rename = "l", skip_serializing_if = "unset")]
     pub life: Life,
     /// How often it was activated before.
+    #[serde(rename = "i", skip_serializing_if = "unset")]
     pub iteration: u32,
     /// Number of the last attempt; it goes on counting over iterations, so that a late answer is never mistaken.
+    #[serde(rename = "a", skip_serializing_if = "unset")]
     pub attempt: u32,
     /// Attempts of earlier iterations.
+    #[serde(rename = "base", skip_serializing_if = "unset")]
     pub attempt_base: u32,
     /// Retries used in this iteration.
+    #[serde(rename = "r", skip_serializing_if = "unset")]
     pub retries: u32,
+    #[serde(rename = "s", skip_serializing_if = "unset")]
     pub started_at: Option<Timestamp>,
+    #[serde(rename = "at", skip_serializing_if = "unset")]
     pub attempt_at: Option<Timestamp>,
+    #[serde(rename = "e", skip_serializing_if = "unset")]
     pub ended_at: Option<Timestamp>,
+    #[serde(rename = "why", skip_serializing_if = "unset")]
     pub reason: Option<String>,
+    #[serde(rename = "out", skip_serializing_if = "unset")]
     pub outputs: BTreeMap<String, Value>,
     /// The executor said that this attempt began.
+    #[serde(rename = "b", skip_serializing_if = "unset")]
     pub begun: bool,
+    #[serde(rename = "p", skip_serializing_if = "unset")]
     pub process: Option<ProcessMark>,
     /// Who agreed so far.
+    #[serde(rename = "agreed", skip_serializing_if = "unset")]
     pub agreed: Vec<String>,
+    #[serde(rename = "ok", skip_serializing_if = "unset")]
     pub approved: bool,
     /// Started as the beginning of the way back, whatever its edges say.
+    #[serde(rename = "forced", skip_serializing_if = "unset")]
     pub forced: bool,
+    #[serde(rename = "check", skip_serializing_if = "unset")]
     pub check: Option<Box<Check>>,
     /// It is measured again to confirm what it said before a crash.
+    #[serde(rename = "again", skip_serializing_if = "unset")]
     pub recheck: bool,
 }
 
+/// Not written: it is what it is when nothing is said.
+fn unset<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Where a node stands.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Life {
     /// Its incoming edges are not resolved.
     #[default]
@@ -129,7 +159,8 @@ pub(super) enum Life {
 }
 
 /// How a node ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum End {
     Completed,
     Failed,
@@ -141,16 +172,21 @@ pub(super) enum End {
 }
 
 /// One edge.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct EdgeState {
+    #[serde(rename = "p", skip_serializing_if = "unset")]
     pub phase: EdgeLife,
+    #[serde(rename = "why", skip_serializing_if = "unset")]
     pub explanation: Option<String>,
     /// How often a back edge was taken.
+    #[serde(rename = "i", skip_serializing_if = "unset")]
     pub iterations: u32,
 }
 
 /// Where an edge stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum EdgeLife {
     #[default]
     Open,
@@ -160,7 +196,7 @@ pub(super) enum EdgeLife {
 }
 
 /// Why the run cannot decide by itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Block {
     pub cause: Cause,
     pub since: Timestamp,
@@ -168,7 +204,8 @@ pub(super) struct Block {
 }
 
 /// What a block is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Cause {
     /// A check ended without a decision.
     Check(NodeIndex),
@@ -189,7 +226,7 @@ pub(super) enum Cause {
 }
 
 /// A person paused the run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Paused {
     pub by: String,
     pub since: Timestamp,
@@ -197,7 +234,7 @@ pub(super) struct Paused {
 }
 
 /// What the canary cost: asked once, at the end.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct CostCount {
     pub asked: bool,
     pub answered: bool,

@@ -123,6 +123,11 @@ impl Machine<'_> {
                     self.s.cost.cost = cost;
                 }
             }
+            Event::WorkloadFailed { why } => {
+                if self.s.forward() && !self.s.promoted {
+                    self.fail_run(why, None, false);
+                }
+            }
             Event::Timer => {}
             Event::Operator { action, by, reason } => self.operator(action, &by, reason.as_deref()),
             Event::Notified {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use canary_traffic::Weight;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::state::{Cause, End};
@@ -14,7 +15,7 @@ use crate::plan::{Action, NodeIndex};
 const JUST_SEEN: Duration = Duration::from_secs(1);
 
 /// What is known of the weight.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Traffic {
     /// What was written last, or is to be.
     pub desired: Weight,
@@ -49,7 +50,7 @@ pub(super) struct Traffic {
 }
 
 /// A command to the router that is not answered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Question {
     pub command: u64,
     pub write: Option<Weight>,
@@ -57,7 +58,8 @@ pub(super) struct Question {
 }
 
 /// Why the weight may rise.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Evidence {
     /// A check or a guard passed.
     Passed,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use canary_analyzer::gate::{Compat, Gate, Measurement, Phase, Tally, Verdict};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::event::Watch;
 use super::state::State;
@@ -24,11 +25,12 @@ const AFTER_ERROR: Duration = Duration::from_secs(10);
 const HISTORY: usize = 60;
 
 /// One gate under watch.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct GateWatch {
     pub gate: GateIndex,
     pub tally: Tally,
     pub last: Option<Measurement>,
+    #[serde(skip)]
     pub history: VecDeque<Option<f64>>,
     /// The question that is out: when it was asked, and the start of the evidence that it asked for.
     pub asked: Option<(Timestamp, Timestamp)>,
@@ -177,7 +179,7 @@ impl State {
 }
 
 /// An analysis in progress.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Check {
     pub gates: Vec<GateWatch>,
     /// When judging began: the weight was in force and watched from then on.
@@ -192,7 +194,7 @@ pub(super) struct Check {
 }
 
 /// 100 % is watched before it counts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Bake {
     /// The `Promote` node; `None`: at the end of the graph.
     pub node: Option<NodeIndex>,

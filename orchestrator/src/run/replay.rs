@@ -157,6 +157,7 @@ fn fits(plan: &Plan, event: &Event) -> bool {
         | Event::WeightFailed { .. }
         | Event::WeightChanged { .. }
         | Event::CostCounted { .. }
+        | Event::WorkloadFailed { .. }
         | Event::Timer
         | Event::Operator { .. }
         | Event::Notified { .. } => true,

@@ -78,6 +78,8 @@ pub struct Simulation<'p, W> {
     pub moments: Vec<Moment>,
     /// The driver dies after it took in this many events, before it carries anything out; and is down for so long.
     pub crash_after: Option<(usize, Duration)>,
+    /// What becomes of the state between two drivers, where it is not replayed from a journal.
+    pub through: Option<fn(&Plan, State) -> State>,
 }
 
 impl<'p, W: World> Simulation<'p, W> {
@@ -96,6 +98,7 @@ impl<'p, W: World> Simulation<'p, W> {
             foreign: None,
             moments: Vec::new(),
             crash_after: None,
+            through: None,
         }
     }
 
@@ -248,6 +251,9 @@ impl<'p, W: World> Simulation<'p, W> {
         self.wake = None;
         self.due.retain(|_, due| !matches!(due, Due::Answer(_)));
         self.state = replay(self.plan, &self.moments);
+        if let Some(through) = self.through {
+            self.state = through(self.plan, self.state.clone());
+        }
         let back = add(self.now, down);
         self.put(back, Due::Resume);
     }

@@ -63,6 +63,7 @@ fn event(plan: &Plan, event: &Event) -> String {
     match event {
         Event::Started => "started".to_owned(),
         Event::Resumed => "resumed by another driver".to_owned(),
+        Event::WorkloadFailed { why } => format!("the canary cannot serve: {why}"),
         Event::NodeStarted {
             node: index,
             attempt,

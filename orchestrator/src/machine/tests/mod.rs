@@ -2,6 +2,7 @@
 
 mod build;
 mod cases;
+mod checkpoint;
 mod fresh;
 mod laws;
 mod properties;

@@ -142,13 +142,13 @@ impl World for Tape {
 
 /// How a random plan is made: one entry per node, one per edge.
 #[derive(Debug, Clone)]
-struct Recipe {
+pub(super) struct Recipe {
     nodes: Vec<(u8, u8)>,
     edges: Vec<(u8, u8, u8, u8)>,
     options: u8,
 }
 
-fn recipe() -> impl Strategy<Value = Recipe> {
+pub(super) fn recipe() -> impl Strategy<Value = Recipe> {
     (
         prop::collection::vec(any::<(u8, u8)>(), 1..7),
         prop::collection::vec(any::<(u8, u8, u8, u8)>(), 0..9),
@@ -161,7 +161,7 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         })
 }
 
-fn cook(recipe: &Recipe) -> Plan {
+pub(super) fn cook(recipe: &Recipe) -> Plan {
     let mut plan = plan();
     let guard = plan.add_gate("guard");
     let errors = plan.add_gate("errors");
@@ -240,7 +240,7 @@ fn cook(recipe: &Recipe) -> Plan {
 }
 
 /// What happens besides: people, other people's weights, crashes.
-fn happenings() -> impl Strategy<Value = Vec<(i64, u8)>> {
+pub(super) fn happenings() -> impl Strategy<Value = Vec<(i64, u8)>> {
     prop::collection::vec((0_i64..400, any::<u8>()), 0..4)
 }
 
@@ -341,7 +341,7 @@ fn index() -> impl Strategy<Value = usize> {
 
 /// A few cases in every test run, the same ones, so that a change is judged by what it changes; `PROPTEST_CASES` asks for
 /// more, and for others.
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     let asked = ProptestConfig::default();
     let usual = asked.cases == 256;
     ProptestConfig {

@@ -10,10 +10,7 @@ use jiff::Timestamp;
 use crate::machine::{Command, backoff};
 use crate::plan::NodeIndex;
 use crate::run::clock::{Clock, after};
-use crate::run::journal::{AppendError, JournalSink};
-
-/// How long an append may take before it counts as failing.
-const STALL: Duration = Duration::from_secs(10);
+use crate::run::journal::{AppendError, JournalSink, Keep, Moment};
 
 /// Most bytes that are appended with one sync.
 const BATCH: usize = 1024 * 1024;
@@ -26,6 +23,8 @@ pub(super) struct Journaling {
     /// First failure of those that have not been made good.
     pub failing: Option<Failing>,
     patience: Duration,
+    /// How long an append may take before it counts as failing.
+    stall: Duration,
 }
 
 /// The journal cannot be written at present.
@@ -63,17 +62,23 @@ pub(super) enum Progress {
 }
 
 impl Journaling {
-    pub(super) fn new(sink: Box<dyn JournalSink>, patience: Duration) -> Self {
+    pub(super) fn new(sink: Box<dyn JournalSink>, patience: Duration, stall: Duration) -> Self {
         Self {
             sink,
             queue: VecDeque::new(),
             doing: Doing::Nothing,
             failing: None,
             patience,
+            stall,
         }
     }
 
-    /// Queues a record; its commands wait until it is safe.
+    /// What the sink wants to keep of a moment.
+    pub(super) fn keep(&self, moment: &Moment<'_>) -> Keep {
+        self.sink.keep(moment)
+    }
+
+    /// Queues a record; its commands wait until it is safe. An empty line is safe as soon as what is before it is.
     pub(super) fn push(&mut self, seq: u64, line: String, commands: Vec<Command>) {
         self.queue.push_back(Entry {
             seq,
@@ -104,8 +109,10 @@ impl Journaling {
     /// Goes on with what is to be done; resolves when something has come of it. May be dropped and called again.
     pub(super) async fn progress(&mut self, clock: &dyn Clock) -> Progress {
         loop {
+            let nothing_to_keep = self.nothing_to_keep();
             match &mut self.doing {
                 Doing::Nothing if self.queue.is_empty() => std::future::pending().await,
+                Doing::Nothing if nothing_to_keep > 0 => return self.done(nothing_to_keep),
                 Doing::Nothing => self.append(clock),
                 Doing::Pausing(pause) => {
                     pause.await;
@@ -121,8 +128,9 @@ impl Journaling {
                         biased;
                         result = &mut *work => result,
                         () = &mut *stall => {
-                            *stall = clock.pause(STALL);
-                            return self.fails(clock, &format!("the disk has not answered for {STALL:?}"));
+                            let bound = self.stall;
+                            *stall = clock.pause(bound);
+                            return self.fails(clock, &format!("the store has not answered for {bound:?}"));
                         }
                     };
                     return match result {
@@ -136,6 +144,14 @@ impl Journaling {
                 }
             }
         }
+    }
+
+    /// Entries at the front of which nothing is to be kept.
+    fn nothing_to_keep(&self) -> usize {
+        self.queue
+            .iter()
+            .take_while(|entry| entry.line.is_empty())
+            .count()
     }
 
     fn append(&mut self, clock: &dyn Clock) {
@@ -152,7 +168,7 @@ impl Journaling {
         self.doing = Doing::Appending {
             entries,
             work,
-            stall: clock.pause(STALL).boxed(),
+            stall: clock.pause(self.stall).boxed(),
         };
     }
 

@@ -54,6 +54,8 @@ pub struct DriveOptions {
     pub clean_up_promoted: bool,
     /// How long a journal that cannot be written is tried again.
     pub patience: Duration,
+    /// How long keeping a record may take before it counts as failing.
+    pub stall: Duration,
     /// How long messages are waited for at the end.
     pub drain: Duration,
 }
@@ -66,6 +68,7 @@ impl DriveOptions {
             no_wait: false,
             clean_up_promoted: false,
             patience: Duration::from_mins(1),
+            stall: Duration::from_secs(10),
             drain: Duration::from_secs(30),
         }
     }
@@ -194,6 +197,7 @@ enum Input {
 #[derive(Debug, Clone)]
 pub struct Handle {
     operators: Operators,
+    inbox: mpsc::UnboundedSender<Input>,
     leave: CancellationToken,
     view: watch::Receiver<View>,
     happened: broadcast::Sender<Happened>,
@@ -213,6 +217,12 @@ impl Handle {
         reason: Option<String>,
     ) -> Result<Reply, Gone> {
         self.operators.ask(action, by, reason).await
+    }
+
+    /// The canary's own instances say that it cannot serve, and why: the run goes back.
+    pub fn workload_failed(&self, why: String) {
+        // A driver that has ended does not want to know.
+        drop(self.inbox.send(Input::Event(Event::WorkloadFailed { why })));
     }
 
     /// Stops driving at once; the run can be resumed.
@@ -325,6 +335,7 @@ impl Driver {
         let clock = hooks.clock.clone();
         let handle = Handle {
             operators: Operators { asks: asks_sender },
+            inbox: inbox.clone(),
             leave: leave.clone(),
             view: view_receiver,
             happened: happened.clone(),
@@ -341,7 +352,7 @@ impl Driver {
                 .router
                 .map(|router| Weights::start(router, clock.clone(), said_sender)),
             plan,
-            journaling: Journaling::new(hooks.journal, options.patience),
+            journaling: Journaling::new(hooks.journal, options.patience, options.stall),
             options,
             state: start.state,
             report,

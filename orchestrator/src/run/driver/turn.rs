@@ -14,7 +14,7 @@ use super::operators::{Ask, Waiting};
 use super::view::{self, Happened, View};
 use super::{DriveError, Driver, End, FirstAction, Input, Left, Reply, RunRecord};
 use crate::machine::{self, Command, Event, NodeResult, NodeStatus, RunPhase};
-use crate::run::journal::{EncodeError, MAX_LINE, Settled};
+use crate::run::journal::{EncodeError, Keep, MAX_LINE, Moment, Settled};
 
 impl Driver {
     /// Drives the run to its end, or until it is left.
@@ -122,7 +122,6 @@ impl Driver {
             // A run that ended with its weight held was aborted after all.
             (self.ended, self.ending) = (None, None);
         }
-        let line = settled.line(at, &decision.commands)?;
         let report = whole(
             || machine::report(&self.plan, &self.state, at),
             "the report",
@@ -131,6 +130,18 @@ impl Driver {
             self.attempts.stop_questions();
         }
         self.report = Arc::new(report);
+        let line = match self.journaling.keep(&Moment {
+            seq,
+            plan: &self.plan,
+            state: &self.state,
+            report: &self.report,
+            event: &settled.event,
+            commands: &decision.commands,
+        }) {
+            Keep::Line => settled.line(at, &decision.commands)?,
+            Keep::Instead(text) => format!("{text}\n"),
+            Keep::Nothing => String::new(),
+        };
         // As a pause: the clock's own idea of the time may be another.
         self.wake = decision.wake.map(|wake| {
             let left = Duration::try_from(wake.at.duration_since(at)).unwrap_or_default();

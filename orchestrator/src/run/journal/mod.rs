@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use read::{Contents, ReadError, Torn, read, read_file};
 pub(crate) use storage::sync_directory;
 pub use storage::{FileStorage, JournalStorage};
-pub use thread::{JournalSink, JournalThread};
+pub use thread::{JournalSink, JournalThread, Keep, Moment};
 pub use write::{AppendError, Appender};
 
 /// Longest line, in bytes, without its newline. Outputs of nodes are bounded far below it.

@@ -9,9 +9,45 @@ use tokio::sync::oneshot;
 
 use super::storage::JournalStorage;
 use super::write::{AppendError, Appender};
+use crate::machine::{Command, Event, Report, State};
+use crate::plan::Plan;
 
-/// Appends whole lines durably. A caller makes one call at a time and repeats it after an error.
+/// One event, what it caused, and where the run stands after it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// Number of its record.
+    pub seq: u64,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The state after it.
+    pub state: &'a State,
+    /// The report after it.
+    pub report: &'a Report,
+    /// What happened.
+    pub event: &'a Event,
+    /// What it caused.
+    pub commands: &'a [Command],
+}
+
+/// What a sink wants to keep of a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keep {
+    /// The line of a journal.
+    Line,
+    /// This instead, on a line of its own. It may stand for all that was kept before it.
+    Instead(String),
+    /// Nothing: what it caused may be carried out as soon as everything before it is safe.
+    Nothing,
+}
+
+/// Keeps what happened durably: the journal of a run, or a store of states. A caller makes one call of `append` at a time and
+/// repeats it after an error.
 pub trait JournalSink: Send + Sync {
+    /// What is to be kept of a moment. Called once for each, in order, and must not block.
+    fn keep(&self, _moment: &Moment<'_>) -> Keep {
+        Keep::Line
+    }
+
     /// Resolves once the lines survive a crash, or with why they are not known to.
     fn append(&self, lines: String) -> BoxFuture<'static, Result<(), AppendError>>;
 }
