@@ -61,6 +61,21 @@ impl Sources {
         })
     }
 
+    /// Sources of a release whose Prometheus is there already, shared with others. Nothing is scraped.
+    pub fn on(
+        prometheus: Option<Arc<PrometheusSource>>,
+        settings: &Settings,
+        service: &str,
+    ) -> Result<Self, AssembleError> {
+        let metrics = service_metrics(settings, service)
+            .map_err(|error| AssembleError::Metrics(error.to_string()))?;
+        Ok(Self {
+            prometheus,
+            scraper: None,
+            metrics,
+        })
+    }
+
     /// The Prometheus, where there is one.
     pub fn prometheus(&self) -> Option<&Arc<PrometheusSource>> {
         self.prometheus.as_ref()
