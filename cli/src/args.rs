@@ -77,6 +77,7 @@ pub(crate) enum Command {
     Config(commands::config::Args),
     Doctor(commands::doctor::Args),
     Proxy(Box<commands::proxy::Args>),
+    Controller(Box<commands::controller::Args>),
     Completions(commands::completions::Args),
     Man(commands::man::Args),
 }

@@ -15,7 +15,9 @@ use crate::view::time;
 
 /// List the releases that are active or interrupted; with -A, -n or --context those of a cluster
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  canary list\n  canary list -o name | xargs -n1 canary abort\n  canary list -A                  in the cluster, as `canary get releases -A`")]
+#[command(
+    after_help = "Examples:\n  canary list\n  canary list -o name | xargs -n1 canary abort\n  canary list -A                  in the cluster, as `canary get releases -A`"
+)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
     listing: Listing,

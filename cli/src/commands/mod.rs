@@ -6,6 +6,7 @@ mod answers;
 mod ask;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod controller;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 mod gate_flag;
@@ -62,6 +63,7 @@ pub(crate) fn dispatch(
         Command::Config(args) => config::run(&args, environment, output),
         Command::Doctor(args) => doctor::run(&args, environment, output),
         Command::Proxy(args) => proxy::run(*args, environment, output),
+        Command::Controller(args) => controller::run(*args, environment, output),
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
     }

@@ -141,7 +141,10 @@ pub(crate) fn promote(
     output: &Output,
 ) -> CommandResult {
     let (full, node) = (args.full, args.node.as_ref());
-    if let Some(code) = args.common.in_cluster(Action::Promote, full, node, environment, output)? {
+    if let Some(code) = args
+        .common
+        .in_cluster(Action::Promote, full, node, environment, output)?
+    {
         return Ok(code);
     }
     let action = match &args.node {
@@ -159,11 +162,19 @@ pub(crate) fn abort(args: &AbortArgs, environment: &Environment, output: &Output
     let common = &args.common;
     if args.direct {
         let Some(release) = common.cluster.release(common.run.as_deref(), environment)? else {
-            return Err(CommandError::usage("--direct is for a release in a cluster: `canary abort release/NAME --direct`"));
+            return Err(CommandError::usage(
+                "--direct is for a release in a cluster: `canary abort release/NAME --direct`",
+            ));
         };
         return act::direct(&release, common.reason.as_deref(), &common.cluster, output);
     }
-    if let Some(code) = common.in_cluster(Action::Abort, false, args.node.as_ref(), environment, output)? {
+    if let Some(code) = common.in_cluster(
+        Action::Abort,
+        false,
+        args.node.as_ref(),
+        environment,
+        output,
+    )? {
         return Ok(code);
     }
     let action = match &args.node {
@@ -178,7 +189,10 @@ pub(crate) fn abort(args: &AbortArgs, environment: &Environment, output: &Output
 
 /// Pauses.
 pub(crate) fn pause(args: &PauseArgs, environment: &Environment, output: &Output) -> CommandResult {
-    if let Some(code) = args.common.in_cluster(Action::Pause, false, None, environment, output)? {
+    if let Some(code) = args
+        .common
+        .in_cluster(Action::Pause, false, None, environment, output)?
+    {
         return Ok(code);
     }
     operate(&args.common, OperatorAction::Pause, environment, output)
@@ -190,7 +204,10 @@ pub(crate) fn resume(
     environment: &Environment,
     output: &Output,
 ) -> CommandResult {
-    if let Some(code) = args.common.in_cluster(Action::Resume, false, None, environment, output)? {
+    if let Some(code) = args
+        .common
+        .in_cluster(Action::Resume, false, None, environment, output)?
+    {
         return Ok(code);
     }
     let inspection = active(&args.common, environment)?;
@@ -225,7 +242,10 @@ pub(crate) fn resume(
 
 /// Retries: a run that goes on by asking it, an ended one by a new run of the same inputs.
 pub(crate) fn retry(args: &RetryArgs, environment: &Environment, output: &Output) -> CommandResult {
-    if let Some(code) = args.common.in_cluster(Action::Retry, false, None, environment, output)? {
+    if let Some(code) = args
+        .common
+        .in_cluster(Action::Retry, false, None, environment, output)?
+    {
         return Ok(code);
     }
     let run = runs::find(environment, args.common.run.as_deref(), Wanted::Any)?;

@@ -67,7 +67,14 @@ impl Form {
 pub(crate) fn run(args: &Args, environment: &Environment, output: &Output) -> CommandResult {
     if let Some(release) = args.cluster.release(args.run.as_deref(), environment)? {
         let form = args.output.map(Form::in_cluster);
-        return in_cluster::run(&release, args.watch, form, &args.cluster, environment, output);
+        return in_cluster::run(
+            &release,
+            args.watch,
+            form,
+            &args.cluster,
+            environment,
+            output,
+        );
     }
     let directory = runs::find(environment, args.run.as_deref(), Wanted::Any)?;
     let inspection = runs::read(&directory)?;

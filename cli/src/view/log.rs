@@ -133,6 +133,9 @@ impl Log {
                 ),
                 Tone::Plain,
             ),
+            Event::WorkloadFailed { why } => {
+                line(format!("the canary cannot serve: {why}"), Tone::Bad)
+            }
             Event::Operator { action, by, reason } => {
                 let reason = reason
                     .as_deref()

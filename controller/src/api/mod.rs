@@ -50,9 +50,9 @@ pub use inputs::{
 };
 pub use profile::{ClusterProfile, ClusterProfileSpec, Profile, ProfileSpec};
 pub use release::{
-    ConfigMapKey, ProfileKind, ProfileReference, Release, ReleaseSpec, RequestMatch, RolloutSteps,
-    RouteKind, RouterName, SourceKind, SourceReference, Sources, Step, Strategy, Target,
-    TargetKind, Traffic, WorkflowSource,
+    CanarySize, ConfigMapKey, ProfileKind, ProfileReference, Release, ReleaseSpec, RequestMatch,
+    RolloutSteps, RouteKind, RouterName, SourceKind, SourceReference, Sources, Step, Strategy,
+    Target, TargetKind, Traffic, WorkflowSource,
 };
 pub use settings::{
     Channel, ChannelType, Compat, Deadlines, Gate, LatencyMetric, LatencyUnit, Metrics, News,
@@ -62,8 +62,8 @@ pub use source::{
     BasicAuthentication, ClusterSource, ClusterSourceSpec, PrometheusSource, Source, SourceSpec,
 };
 pub use status::{
-    AnswerStatus, CONDITION_DEGRADED, CONDITION_PROGRESSING, CONDITION_READY, GateStatus,
-    HistoryEntry, NodeStatus, ReleasePhase, ReleaseStatus, WaitStatus,
+    AnswerStatus, CONDITION_DEGRADED, CONDITION_PROGRESSING, CONDITION_READY, CONDITION_REJECTED,
+    GateStatus, HistoryEntry, NodeStatus, ReleasePhase, ReleaseStatus, WaitStatus,
 };
 
 pub use canary_orchestrator::osop::object::GROUP;

@@ -49,6 +49,13 @@ pub struct ReleaseSpec {
     pub traffic: Traffic,
     /// How a new version meets users.
     pub strategy: Strategy,
+    /// How many pods the canary has below 100 %. Default: as many of stable's as it has of the traffic, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanarySize>,
+    /// How long pods may take until they serve. Default 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = DURATION))]
+    pub progress_deadline: Option<String>,
     /// What a profile of the platform team says holds where this release says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileReference>,
@@ -102,6 +109,21 @@ pub enum TargetKind {
     Deployment,
     /// `argoproj.io/v1alpha1`.
     Rollout,
+}
+
+/// How many pods the canary has. At 100 % it has as many as stable, whatever is said here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = ("has(self.replicas) != has(self.percent)", "canary has one of replicas and percent"))]
+pub struct CanarySize {
+    /// This many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub replicas: Option<i32>,
+    /// This percentage of stable's, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: Option<i32>,
 }
 
 /// What shares requests between stable and canary. The keys are those of `x-canary.traffic`.

@@ -12,10 +12,41 @@ pub const CONDITION_PROGRESSING: &str = "Progressing";
 /// The last version was not promoted, or the current run needs a person.
 pub const CONDITION_DEGRADED: &str = "Degraded";
 
+/// The last version was not promoted: its template is not judged again until it changes, or until `retry` is asked for.
+pub const CONDITION_REJECTED: &str = "RejectedTemplate";
+
 /// Where a release stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseStatus {
+    /// Raised by every controller that takes the release over; every write tests it, so that one that was overtaken writes
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
+    /// The controller that took it over last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub holder: Option<String>,
+    /// The ControllerRevision with what the current run was begun with, until everything about the run is tidied up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub snapshot: Option<String>,
+    /// The state of the current run, for whoever goes on with it. Not for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384))]
+    pub checkpoint: Option<String>,
+    /// Fingerprint of the template that stable runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub stable: Option<String>,
+    /// Fingerprint of a template that was not promoted and is not judged again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub rejected: Option<String>,
+    /// Names of the last ReleaseActions that were taken in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
+    pub handled: Vec<String>,
     /// The `metadata.generation` that this speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

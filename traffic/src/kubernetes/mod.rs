@@ -20,7 +20,7 @@ pub mod istio;
 pub mod nginx;
 pub mod replicas;
 
-pub use api::{Access, Api, Failure, Patience, Resource};
+pub use api::{Access, Api, Failure, Patience, Resource, Served};
 pub use fields::Writer;
 pub use object::Unfit;
 pub use patch::PatchOperation;

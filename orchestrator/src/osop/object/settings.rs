@@ -15,6 +15,10 @@ pub(super) fn of_release(spec: &mut Reader<'_>, head: &Head<'_>, d: &mut Diagnos
     let mut entries = Vec::new();
     let target = target(spec, d);
     let service = spec.entry("service");
+    // How many pods it has, and how long they may take, is not the plan's to say.
+    for key in ["canary", "progressDeadline"] {
+        let _known = spec.value(key);
+    }
     match (service, &target) {
         (Some(service), _) => entries.push(service.clone()),
         (None, Some(name)) => entries.push(entry("service", name.clone())),
