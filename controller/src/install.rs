@@ -116,7 +116,8 @@ fn place(object: &mut Value, options: &Options) {
     if object["metadata"]["namespace"].is_string() {
         object["metadata"]["namespace"] = namespace.clone();
     }
-    for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+    let subjects = object.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten() {
         if subject["namespace"].is_string() {
             subject["namespace"] = namespace.clone();
         }

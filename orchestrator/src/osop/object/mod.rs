@@ -8,6 +8,7 @@ mod steps;
 mod tests;
 mod write;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -260,12 +261,11 @@ pub fn secret_variable(cluster: bool, name: &str, key: &str) -> String {
     hash.update((name.len() as u64).to_le_bytes());
     hash.update(name.as_bytes());
     hash.update(key.as_bytes());
-    let hash: String = hash
-        .finalize()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02X}"))
-        .collect();
+    let mut short = String::new();
+    for byte in hash.finalize().iter().take(6) {
+        // Writing to a String cannot fail.
+        let _ok = write!(short, "{byte:02X}");
+    }
     let readable: String = format!("{name}_{key}")
         .chars()
         .map(|c| {
@@ -277,7 +277,7 @@ pub fn secret_variable(cluster: bool, name: &str, key: &str) -> String {
         })
         .take(64)
         .collect();
-    format!("SECRET_{readable}_{hash}")
+    format!("SECRET_{readable}_{short}")
 }
 
 /// A place that stands for a whole mapping: its first key.
