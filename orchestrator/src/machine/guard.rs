@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::check::guard_gate;
 use super::event::Watch;
 use super::outcome::Outcome;
-use super::state::{Cause, Life};
+use super::state::{Cause, End, Life};
 use super::step::{Machine, after};
 use super::traffic::Evidence;
 use super::watch::{Bake, evidence_deadline};
@@ -110,6 +110,14 @@ impl Machine<'_> {
 
     /// Native `promote`: 100 %, watched, then the workload.
     pub(super) fn start_promote(&mut self, node: NodeIndex) -> bool {
+        if self.s.promoted {
+            self.end_node(
+                node,
+                End::Completed,
+                Some("it is promoted already".to_owned()),
+            );
+            return true;
+        }
         match &self.s.bake {
             // It was watched already: only the workload's command is made again.
             Some(bake) if bake.node == Some(node) && self.s.nodes[node.0].tries() > 0 => {

@@ -409,3 +409,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_second_of_two_promotions_has_nothing_to_do() {
+    let plan = cook(&Recipe {
+        nodes: vec![(165, 0), (151, 0)],
+        edges: vec![],
+        options: 2,
+    });
+    let tape = vec![
+        0, 0, 0, 109, 0, 0, 160, 0, 8, 0, 7, 0, 56, 0, 148, 0, 0, 0, 0, 13, 108, 0, 23, 0, 0, 47,
+        0, 48, 64, 0, 254, 0, 0, 0, 0, 48, 4, 61,
+    ];
+    // A guard without data blocks the run, it is taken over, and a person asks to try again.
+    let happens = vec![(190, 11), (2, 52), (301, 139)];
+    play(&plan, tape, &happens, None).expect("an end, or a person to ask");
+}
