@@ -22,10 +22,6 @@ pub(crate) struct Environment {
 }
 
 /// The name that the program was called by, without directory and `.exe`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what the program is called as chooses its words"
-)]
 pub(crate) fn called_as() -> Option<String> {
     let path = PathBuf::from(std::env::args_os().next()?);
     Some(path.file_stem()?.to_str()?.to_owned())

@@ -130,13 +130,14 @@ fn place(object: &mut Value, options: &Options) {
 
 /// As one YAML text of several documents.
 pub fn to_yaml(objects: &[Value]) -> String {
-    objects
-        .iter()
-        .map(|object| {
-            let text = serde_saphyr::to_string(object).unwrap_or_default();
-            format!("---\n{}\n", text.trim_end())
-        })
-        .collect()
+    let mut all = String::new();
+    for object in objects {
+        let text = serde_saphyr::to_string(object).unwrap_or_default();
+        all.push_str("---\n");
+        all.push_str(text.trim_end());
+        all.push('\n');
+    }
+    all
 }
 
 /// How a definition is written under `deploy/`: the file name and its text.

@@ -34,7 +34,7 @@ pub struct Prepared {
 }
 
 /// The name that the Service of stable has.
-pub fn service<'a>(spec: &'a ReleaseSpec) -> &'a str {
+pub fn service(spec: &ReleaseSpec) -> &str {
     spec.service.as_deref().unwrap_or(&spec.target.name)
 }
 

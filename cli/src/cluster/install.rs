@@ -81,9 +81,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> CommandResult {
             output.data(&serde_json::to_string_pretty(&list).unwrap_or_default());
         }
         Form::Name if args.dry_run => {
-            objects
-                .iter()
-                .for_each(|object| output.data(&name_of(object)));
+            for object in &objects {
+                output.data(&name_of(object));
+            }
         }
         Form::Name => {}
     }

@@ -15,6 +15,7 @@
     unreachable_pub,
     reason = "KubeSchema repeats each type inside of a function"
 )]
+#[expect(clippy::duplicated_attributes, reason = "columns of the same type")]
 mod action;
 mod crd;
 mod inputs;

@@ -90,15 +90,15 @@ impl Cluster {
         match verb {
             Action::Abort => {
                 self.patch_rollout(name, true, &json!({"status": {"abort": true}}))
-                    .await?
+                    .await?;
             }
             Action::Retry => {
                 self.patch_rollout(name, true, &json!({"status": {"abort": false}}))
-                    .await?
+                    .await?;
             }
             Action::Pause => {
                 self.patch_rollout(name, false, &json!({"spec": {"paused": true}}))
-                    .await?
+                    .await?;
             }
             Action::Promote | Action::Resume => {
                 let (spec, status) = promote(&rollout, full && verb == Action::Promote);

@@ -117,9 +117,8 @@ impl Inner {
         loop {
             let name = format!("{}/status", self.name);
             self.metrics.status_writes.inc();
-            let failure = match self.cluster.patch(&RELEASES, &name, &operations).await {
-                Ok(_) => return Ok(()),
-                Err(failure) => failure,
+            let Err(failure) = self.cluster.patch(&RELEASES, &name, &operations).await else {
+                return Ok(());
             };
             match &failure {
                 Failure::Invalid(_) | Failure::NotFound(_) => {
@@ -236,7 +235,7 @@ impl JournalSink for Keeper {
             Ok(checkpoint) => written.checkpoint = Some(checkpoint),
             // Looked at before a run begins: what is larger now has lost its words only.
             Err(error) => {
-                tracing::error!(release = self.inner.name, %error, "the state cannot be kept")
+                tracing::error!(release = self.inner.name, %error, "the state cannot be kept");
             }
         }
         match serde_json::to_string(&written) {

@@ -39,13 +39,16 @@ pub(super) struct About {
     pub(super) run: String,
 }
 
+/// A receiver, and what waits for it.
+type Queue = (Arc<dyn Receiver>, mpsc::Sender<Message>);
+
 /// Tells people.
 pub(super) struct ClusterNotifier {
     about: About,
     cluster: Arc<Cluster>,
     receivers: Vec<Arc<dyn Receiver>>,
     secrets: Secrets,
-    queues: OnceLock<Vec<(Arc<dyn Receiver>, mpsc::Sender<Message>)>>,
+    queues: OnceLock<Vec<Queue>>,
     told: OnceLock<Told>,
     left: watch::Sender<usize>,
     metrics: Metrics,

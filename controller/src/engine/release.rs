@@ -56,7 +56,7 @@ pub(super) async fn release(context: Arc<Context>, task: Task) -> Done {
     let cluster = context.cluster(&task.view.key.namespace);
     let name = task.view.key.name.clone();
     let result = if task.view.snapshot.is_some() {
-        go_on(&context, &cluster, task).await
+        Box::pin(go_on(&context, &cluster, task)).await
     } else if task.view.going {
         let_go(&cluster, &task.view)
             .await

@@ -6,7 +6,7 @@
 mod raw;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -143,7 +143,7 @@ fn spawn<K, I>(
     tokio::spawn(async move {
         let kind = K::kind(&()).into_owned();
         let mut stream = watch(api, config).default_backoff().boxed();
-        let mut known: HashMap<I, ()> = HashMap::new();
+        let mut known: HashSet<I> = HashSet::new();
         let mut listed: HashSet<I> = HashSet::new();
         while let Some(event) = stream.next().await {
             let sent = match event {
@@ -158,13 +158,13 @@ fn spawn<K, I>(
                 Ok(Event::InitApply(object)) => {
                     let (id, change) = read(object);
                     listed.insert(id.clone());
-                    known.insert(id, ());
+                    known.insert(id);
                     changes.send(change)
                 }
                 Ok(Event::InitDone) => {
                     // What was there before the list and is not in it went meanwhile.
                     let lost: Vec<I> = known
-                        .keys()
+                        .iter()
                         .filter(|id| !listed.contains(*id))
                         .cloned()
                         .collect();
@@ -179,13 +179,16 @@ fn spawn<K, I>(
                 }
                 Ok(Event::Apply(object)) => {
                     let (id, change) = read(object);
-                    known.insert(id, ());
+                    known.insert(id);
                     changes.send(change)
                 }
                 Ok(Event::Delete(object)) => {
                     let (id, _) = read(object);
                     known.remove(&id);
-                    gone(id).map_or(Ok(()), |change| changes.send(change))
+                    match gone(id) {
+                        Some(change) => changes.send(change),
+                        None => Ok(()),
+                    }
                 }
             };
             if sent.is_err() {

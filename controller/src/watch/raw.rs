@@ -112,7 +112,10 @@ impl RawDeployment {
             .map(|condition| words(&condition.reason, &condition.message));
         let current = status.observed_generation >= self.metadata.generation;
         DeploymentView {
-            key: Key::of(&self.metadata.namespace, &self.metadata.name),
+            key: Key::of(
+                self.metadata.namespace.as_ref(),
+                self.metadata.name.as_ref(),
+            ),
             release: labels.get(LABEL_RELEASE).cloned(),
             managed: labels.contains_key(crate::names::LABEL_MANAGED),
             paused: self.spec.paused,
@@ -159,14 +162,13 @@ impl RawPod {
                 .iter()
                 .find(|condition| condition.type_ == kind && condition.status == status)
         };
-        let containers = self
+        let mut containers = self
             .status
             .init_container_statuses
             .iter()
             .chain(&self.status.container_statuses);
         let trouble = containers
-            .filter_map(container)
-            .next()
+            .find_map(container)
             .or_else(|| {
                 is("PodScheduled", "False").map(|condition| {
                     let reason = condition.reason.clone().unwrap_or_default();

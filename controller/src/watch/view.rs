@@ -20,10 +20,10 @@ pub struct Key {
 }
 
 impl Key {
-    pub(super) fn of(namespace: &Option<String>, name: &Option<String>) -> Self {
+    pub(super) fn of(namespace: Option<&String>, name: Option<&String>) -> Self {
         Self {
-            namespace: namespace.clone().unwrap_or_default(),
-            name: name.clone().unwrap_or_default(),
+            namespace: namespace.cloned().unwrap_or_default(),
+            name: name.cloned().unwrap_or_default(),
         }
     }
 
@@ -93,7 +93,10 @@ impl From<Release> for ReleaseView {
             ..
         } = release.status.clone().unwrap_or_default();
         Self {
-            key: Key::of(&release.metadata.namespace, &release.metadata.name),
+            key: Key::of(
+                release.metadata.namespace.as_ref(),
+                release.metadata.name.as_ref(),
+            ),
             uid: release.uid().unwrap_or_default(),
             generation: release.metadata.generation.unwrap_or_default(),
             going: release.metadata.deletion_timestamp.is_some(),
