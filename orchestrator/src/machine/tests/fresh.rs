@@ -122,17 +122,21 @@ fn a_gate_that_had_decided_long_before_is_measured_again() {
         plan.nodes[1].action = analyze(&[crate::plan::GateIndex(0)], duration);
         plan
     };
-    for (plan, answers, expected) in [
+    for (interval, duration, answers, expected) in [
         // Decided after 10 s; 10 s and the deadline of 30 s are fresh enough at 50 s, and not at 51.
-        (counted(10, 50), "ppf", ("passed", 50)),
-        (counted(10, 51), "ppf", ("failed", 51)),
-        (counted(10, 600), "ppp", ("passed", 600)),
-        (counted(10, 600), "ppf", ("failed", 600)),
+        (10, 50, "ppf", ("passed", 50)),
+        (10, 51, "ppf", ("failed", 51)),
+        (10, 600, "ppp", ("passed", 600)),
+        (10, 600, "ppf", ("failed", 600)),
         // Nothing any more: absence counts at once, so long after the weight came into force.
-        (counted(10, 600), "ppn", ("blocked", 600)),
-        (counted(10, 600), "ppeep", ("passed", 620)),
+        (10, 600, "ppn", ("blocked", 600)),
+        (10, 600, "ppeep", ("passed", 620)),
     ] {
-        assert_eq!(judged(&plan, answers), expected, "{answers}");
+        assert_eq!(
+            judged(&counted(interval, duration), answers),
+            expected,
+            "{answers}"
+        );
     }
 }
 
