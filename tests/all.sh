@@ -84,7 +84,8 @@ built() {
 }
 
 test_on_cluster() {
-  local command=(cargo test --locked -p canary-tests --test cluster -- "$@")
+  # Of the whole workspace, so that features are the same and nothing is built twice.
+  local command=(cargo test --locked --workspace --test cluster -- "$@")
   if [ -n "${CANARY_TEST_KUBECONFIG:-}" ]; then "${command[@]}"; return; fi
   [ -n "$parts" ] || return 0
   if ! built; then

@@ -325,12 +325,12 @@ mod tests {
     fn a_screen_says_what_is_waited_for_and_what_to_run() {
         let text = render(&screen(&release(BLOCKED), now(), 100, false), false);
         for part in [
-            "release/checkout  blocked  canary gets 10 % (going to 50 %)  after 5m",
+            "release/checkout  blocked  canary gets 10 % (going to 50 %)  after 5 min",
             "no evidence for errors",
             "! check_10",
             "errors",
             "no data",
-            "waits for a person: nobody knows (1m left)",
+            "waits for a person: nobody knows (1 min left)",
             "    canary promote release/checkout",
             "  next: canary abort release/checkout",
         ] {

@@ -46,6 +46,8 @@ fn pods_run_and_are_taken_out_of_a_service_when_not_ready(cluster: &Cluster) {
     namespace.deploy(&App::new("shop", "v1").replicas(2));
     namespace.service("shop", "app=shop");
     let address = namespace.cluster_address("shop");
+    // Pods are ready before every node knows of it.
+    until_served(&Request::new(address, "shop"));
     let counts = Request::new(address, "shop").send(50);
     assert_eq!((counts.of("v1"), counts.bad()), (50, 0), "{counts:?}");
 
