@@ -307,6 +307,13 @@ const ROUTERS: &[&str] = &["gateway-api", "istio", "nginx", "alb", "argo", "repl
 const NOT_HERE: &[&str] = &["proxy", "kubeconfig", "context", "namespace"];
 
 fn traffic(spec: &mut Reader<'_>, target: Option<&Value>, d: &mut Diagnostics) -> Option<Entry> {
+    let drives_rollout = spec
+        .value("target")
+        .and_then(Value::as_map)
+        .is_some_and(|map| {
+            let kind = map.entries.iter().find(|entry| entry.key.value == "kind");
+            kind.and_then(|entry| entry.value.as_text()) == Some("Rollout")
+        });
     let Some(written) = spec.entry("traffic") else {
         spec.missing("traffic", d);
         return None;
@@ -322,6 +329,17 @@ fn traffic(spec: &mut Reader<'_>, target: Option<&Value>, d: &mut Diagnostics) -
         ROUTERS,
         d,
     );
+    if let Some(router) = router
+        && let Some(word) = router.value.as_text()
+        && ROUTERS.contains(&word)
+        && (word == "argo") != drives_rollout
+    {
+        d.error(
+            codes::CONFLICTING_KEYS,
+            router.value.span,
+            "router argo drives a target of kind Rollout; every other router a Deployment",
+        );
+    }
     let mut entries = reader.map.entries.clone();
     for found in &entries {
         if NOT_HERE.contains(&found.key.value.as_str()) {
