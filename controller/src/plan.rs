@@ -188,7 +188,7 @@ mod tests {
                 "channel own",
             ),
             (
-                "  - {id: sh, type: cli, purpose: p, runtime: {command: id}}\n",
+                "  - {id: sh, type: cli, purpose: p, runtime: {command: id}}\nedges: [{from: sh, to: go, mode: sequential}]\n",
                 "native actions only",
             ),
             ("x-canary: {workload: {promote: id}}\n", "x-canary.workload"),

@@ -275,7 +275,7 @@ async fn errors_of_the_router_say_what_to_do() {
         ),
         "{message}"
     );
-    assert!(message.contains("canary proxy --stable"), "{message}");
+    assert!(message.contains("`canary proxy --admin"), "{message}");
 
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let message = router.observe().await.unwrap_err().to_string();
