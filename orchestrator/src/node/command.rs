@@ -172,9 +172,13 @@ fn request(
         log: Some(attempt.context.log.clone()),
         redactor: attempt.redactor.clone(),
         input: None,
+        // The log is in the directory of the run: runs of the same name in other directories are others' work.
         tag: Some(format!(
-            "{}/{}/{}",
-            shared.run, attempt.node.id, attempt.context.attempt
+            "{}/{}/{} {}",
+            shared.run,
+            attempt.node.id,
+            attempt.context.attempt,
+            attempt.context.log.display()
         )),
     })
 }

@@ -347,7 +347,7 @@ fn in_doubt_a_person_may_have_it_run_again() {
 fn a_signal_while_a_command_in_doubt_is_verified_aborts_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
         let doubt = killed_while_slow_runs(
-            "      verify: \"echo asked >> asked; echo $$ >> verifies; exec sleep 1000\"\n",
+            "      verify: \"echo $$ >> verifies; echo asked >> asked; exec sleep 1000\"\n",
         );
         let resumed = doubt.sandbox.start(&["resume"]);
         eventually("the question", || {

@@ -39,6 +39,8 @@ struct Outsider {
     passed: BTreeSet<(NodeIndex, GateIndex)>,
     /// A person decided about the weight in this very moment.
     person: bool,
+    /// A person decided about it, and no weight that was written since is in force: that outlives a crash.
+    decided: bool,
     /// The weight was seen at, and who saw it.
     seen_at: Option<Timestamp>,
     /// Since when 100 % is in force.
@@ -108,6 +110,9 @@ impl Outsider {
                         // Somebody else's: nothing that was seen speaks of it.
                         self.evidence = false;
                     }
+                }
+                if write.is_some() && *weight == self.commanded {
+                    self.decided = false;
                 }
                 self.landed |= *weight == self.commanded;
                 self.in_force = Some(*weight);
@@ -198,6 +203,7 @@ impl Outsider {
                 // To go on after a pause is no word about the canary; whether there was also a block cannot be seen here.
                 self.evidence = true;
                 self.person = true;
+                self.decided = true;
                 self.hurried = true;
                 self.paused = false;
                 self.doubtful.clear();
@@ -269,7 +275,8 @@ impl Outsider {
                         prop_assert!(
                             from.is_zero() && (self.commanded.is_zero() || !self.landed)
                                 || self.evidence
-                                || self.person,
+                                || self.person
+                                || self.decided,
                             "{from} -> {weight} without fresh evidence: {moment:?}"
                         );
                         prop_assert!(
